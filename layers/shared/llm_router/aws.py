@@ -1,0 +1,42 @@
+"""boto3 clients that give up quickly, so that a slow AWS service never eats a request's deadline."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_ssm import SSMClient
+
+UNREACHABLE = (BotoCoreError, ClientError)
+"""What boto3 raises when a service is down, slow, throttling or refusing."""
+
+_QUICK = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
+
+
+@cache
+def dynamodb() -> DynamoDBClient:
+    return boto3.client("dynamodb", config=_QUICK)
+
+
+@cache
+def ssm() -> SSMClient:
+    return boto3.client("ssm", config=_QUICK)
+
+
+@cache
+def s3() -> S3Client:
+    return boto3.client("s3", config=_QUICK)
+
+
+def error_code(error: Exception) -> str:
+    """A short name of what went wrong, free of values: the service's code, or the exception's class."""
+    if isinstance(error, ClientError):
+        return error.response["Error"].get("Code", "ClientError")
+    return type(error).__name__

@@ -1,0 +1,127 @@
+"""What could serve a request: providers, their models, prices and limits, and the routes that list them.
+
+Frozen values only. They come from the configuration and the catalogue and are read by everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+__all__ = [
+    "Auth",
+    "AuthKind",
+    "Candidate",
+    "Configuration",
+    "Price",
+    "Provider",
+    "Route",
+    "Strategy",
+]
+
+
+class AuthKind(StrEnum):
+    """How a provider wants its key."""
+
+    BEARER = "bearer"
+    HEADER = "header"
+    NONE = "none"
+    AWS_ROLE = "aws_role"
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """`header` is the header's name for `AuthKind.HEADER`, None otherwise."""
+
+    kind: AuthKind
+    header: str | None = None
+
+    @property
+    def needs_key(self) -> bool:
+        return self.kind in (AuthKind.BEARER, AuthKind.HEADER)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens, with where and when it was read."""
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+    source: str = "configuration"
+    as_of: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A company or server that hosts models.
+
+    `dropped_parameters` are request fields that this provider answers with a 400, though its format is OpenAI's;
+    `output_cap_parameter` is its name for the limit on the answer's tokens.
+    """
+
+    name: str
+    base_url: str
+    auth: Auth
+    timeout_s: float
+    output_cap_parameter: str = "max_tokens"
+    dropped_parameters: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One provider + model pair that could serve a request.
+
+    `price` is None where the configuration says `price: unknown`: such a candidate costs an unknown sum, never 0.
+    """
+
+    provider: Provider
+    model: str
+    price: Price | None
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    first_token_timeout_s: float = 10.0
+    idle_timeout_s: float = 10.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider.name}/{self.model}"
+
+
+class Strategy(StrEnum):
+    CHEAPEST = "cheapest"
+    FASTEST = "fastest"
+    PRIORITY = "priority"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A named list of candidates with a strategy; a client asks for it in `model`."""
+
+    name: str
+    candidates: tuple[Candidate, ...]
+    strategy: Strategy = Strategy.CHEAPEST
+    timeout_s: float = 28.0
+    max_wait_s: float = 0.0
+    moves_on_after_content_filter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """All that `providers.yaml` says, checked and completed from the catalogue."""
+
+    candidates: tuple[Candidate, ...]
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    catalogue_as_of: date | None = None
+
+    def route(self, model: str) -> Route | None:
+        """The route of that name, or a route of one for `provider/model`, or None."""
+        if found := self.routes.get(model):
+            return found
+        for candidate in self.candidates:
+            if candidate.name == model:
+                return Route(name=model, candidates=(candidate,))
+        return None

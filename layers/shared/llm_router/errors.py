@@ -1,0 +1,145 @@
+"""Every error a caller or an operator can meet, in one tree.
+
+    RouterError
+    +-- ConfigurationError            providers.yaml is wrong; lists every problem
+    +-- SettingsError                 the environment is wrong; lists every problem
+    +-- StoreError                    DynamoDB did not answer in time or refused
+    +-- CallerError                   what the HTTP caller is told
+        +-- InvalidRequestError           400 invalid_request, with `param`
+        +-- RequestTooLargeError          413 request_too_large
+        +-- InvalidApiKeyError            401 invalid_api_key
+        +-- KeyStoreUnavailableError      503 key_store_unavailable
+        +-- NotFoundError                 404 not_found
+        +-- RequestError                  a request that was accepted and then could not be served
+            +-- ContentFilterError            400 content_filter
+            +-- ContextLengthError            400 context_length_exceeded
+            +-- RefusedRequestError           400 invalid_request, refused by the providers themselves
+            +-- AllProvidersFailedError       502 all_providers_failed
+            +-- NoProviderAvailableError      503 no_provider_available, with `retry_after_s`
+            +-- DeadlineExceededError         504 deadline_exceeded
+
+The table from error to HTTP status is the `status` and `code` of each class. No message carries a key, a prompt,
+an upstream URL or an upstream's words.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RouterError(Exception):
+    """The root of all errors of this project."""
+
+
+class ConfigurationError(RouterError):
+    """`problems` holds every fault found, each with its place, what is wrong and what to do."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        self.source = source
+        self.problems = problems
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__("\n".join([f"{source} has {count}:", *(f"  - {p}" for p in problems)]))
+
+
+class SettingsError(ConfigurationError):
+    """The environment variables are not what the settings need."""
+
+
+class StoreError(RouterError):
+    """DynamoDB could not be reached, was too slow, or refused. `operation` is the API call's name."""
+
+    def __init__(self, operation: str, reason: str) -> None:
+        self.operation = operation
+        self.reason = reason
+        super().__init__(f"{operation} failed: {reason}")
+
+
+class CallerError(RouterError):
+    """An error with an HTTP status, in the OpenAI error shape.
+
+    `retry_after_s` becomes the header Retry-After; `should_retry` false becomes `x-should-retry: false`, which
+    stops the retries that OpenAI's SDKs make by themselves.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    type: ClassVar[str] = "api_error"
+    should_retry: ClassVar[bool | None] = None
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class InvalidRequestError(CallerError):
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+
+
+class RequestTooLargeError(CallerError):
+    status = 413
+    code = "request_too_large"
+    type = "invalid_request_error"
+
+
+class InvalidApiKeyError(CallerError):
+    status = 401
+    code = "invalid_api_key"
+    type = "authentication_error"
+
+
+class KeyStoreUnavailableError(CallerError):
+    """The client key can't be checked because its store is out of reach, and it is not in the cache."""
+
+    status = 503
+    code = "key_store_unavailable"
+
+
+class NotFoundError(CallerError):
+    status = 404
+    code = "not_found"
+    type = "invalid_request_error"
+
+
+class RequestError(CallerError):
+    """A request that was accepted, is in the ledger, and could not be served."""
+
+
+class ContentFilterError(RequestError):
+    status = 400
+    code = "content_filter"
+    type = "invalid_request_error"
+
+
+class ContextLengthError(RequestError):
+    status = 400
+    code = "context_length_exceeded"
+    type = "invalid_request_error"
+
+
+class RefusedRequestError(RequestError):
+    """Two providers called the request itself wrong."""
+
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+
+
+class AllProvidersFailedError(RequestError):
+    status = 502
+    code = "all_providers_failed"
+    should_retry = False
+
+
+class NoProviderAvailableError(RequestError):
+    status = 503
+    code = "no_provider_available"
+
+
+class DeadlineExceededError(RequestError):
+    status = 504
+    code = "deadline_exceeded"
+    should_retry = False

@@ -1,0 +1,148 @@
+"""What to do after an attempt: the failover table, and the walk through a plan that follows from it. Pure.
+
+Each outcome has one row. `next_step` reads the plan and the attempts so far and says what comes next; it knows no
+clock, so the same history always gives the same step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+from llm_router.candidates import Candidate, Route
+from llm_router.usage import Attempt, Outcome
+
+ATTEMPTS_A_CANDIDATE = 2
+ATTEMPTS_A_REQUEST = 6
+RETRY_PAUSE_S = 0.25
+SHORTEST_ATTEMPT_S = 0.5
+RESERVED_FOR_NEXT_S = 10.0
+
+
+class Again(Enum):
+    """Whether the same candidate is tried once more."""
+
+    NEVER = auto()
+    AT_ONCE = auto()
+    AFTER_PAUSE = auto()
+    IF_WORTH_WAITING = auto()
+
+
+class Next(Enum):
+    """Which other candidates may be tried."""
+
+    ANY = auto()
+    LARGER_WINDOW = auto()
+    ONE_OTHER_PROVIDER = auto()
+    IF_ROUTE_SAYS = auto()
+
+
+class BreakerEffect(StrEnum):
+    NONE = "none"
+    CLOSES = "closes"
+    COUNTS = "counts"
+    RATE_LIMITED = "rate_limited"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    again: Again
+    next: Next
+    breaker: BreakerEffect
+
+
+RULES = {
+    Outcome.SUCCESS: Rule(Again.NEVER, Next.ANY, BreakerEffect.CLOSES),
+    Outcome.CONNECTION_LOST: Rule(Again.AT_ONCE, Next.ANY, BreakerEffect.NONE),
+    Outcome.UNREACHABLE: Rule(Again.AT_ONCE, Next.ANY, BreakerEffect.COUNTS),
+    Outcome.SERVER_ERROR: Rule(Again.AFTER_PAUSE, Next.ANY, BreakerEffect.COUNTS),
+    Outcome.OVERLOADED: Rule(Again.NEVER, Next.ANY, BreakerEffect.COUNTS),
+    Outcome.RATE_LIMITED: Rule(Again.IF_WORTH_WAITING, Next.ANY, BreakerEffect.RATE_LIMITED),
+    Outcome.TIMEOUT: Rule(Again.NEVER, Next.ANY, BreakerEffect.COUNTS),
+    Outcome.CUT: Rule(Again.NEVER, Next.ANY, BreakerEffect.COUNTS),
+    Outcome.MALFORMED: Rule(Again.NEVER, Next.ANY, BreakerEffect.COUNTS),
+    Outcome.REFUSED: Rule(Again.NEVER, Next.ANY, BreakerEffect.REFUSED),
+    Outcome.CONTEXT_LENGTH: Rule(Again.NEVER, Next.LARGER_WINDOW, BreakerEffect.NONE),
+    Outcome.CONTENT_FILTER: Rule(Again.NEVER, Next.IF_ROUTE_SAYS, BreakerEffect.NONE),
+    Outcome.BAD_REQUEST: Rule(Again.NEVER, Next.ONE_OTHER_PROVIDER, BreakerEffect.NONE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Try this candidate, after a pause of `pause_s` seconds, which the caller may jitter down."""
+
+    candidate: Candidate
+    pause_s: float = 0.0
+
+
+def next_step(
+    plan: Sequence[Candidate], *, route: Route, attempts: Sequence[Attempt], remaining_s: float
+) -> Step | None:
+    """The next try, or None when nothing may be tried any more. `plan` holds able candidates in order."""
+    if remaining_s < SHORTEST_ATTEMPT_S or len(attempts) >= ATTEMPTS_A_REQUEST or not plan:
+        return None
+    if not attempts:
+        return Step(plan[0])
+    untried = _permitted(plan, route, attempts)
+    return _again(plan, route, attempts, untried, remaining_s) or (Step(untried[0]) if untried else None)
+
+
+def attempt_limit_s(candidate: Candidate, *, remaining_s: float, others_left: bool) -> float:
+    """How long an attempt may take: its own limit, and not what the next able candidate will need."""
+    reserve_s = min(RESERVED_FOR_NEXT_S, remaining_s / 2) if others_left else 0.0
+    return min(candidate.provider.timeout_s, remaining_s - reserve_s)
+
+
+def _again(
+    plan: Sequence[Candidate],
+    route: Route,
+    attempts: Sequence[Attempt],
+    untried: Sequence[Candidate],
+    remaining_s: float,
+) -> Step | None:
+    last = attempts[-1]
+    candidate = next(c for c in plan if c.name == last.candidate)
+    if sum(attempt.candidate == last.candidate for attempt in attempts) >= ATTEMPTS_A_CANDIDATE:
+        return None
+    again = RULES[last.outcome].again
+    if again is Again.AT_ONCE:
+        return Step(candidate)
+    if again is Again.AFTER_PAUSE:
+        return Step(candidate, RETRY_PAUSE_S) if remaining_s > RETRY_PAUSE_S + SHORTEST_ATTEMPT_S else None
+    if again is Again.IF_WORTH_WAITING:
+        wait_s = last.retry_after_s if last.retry_after_s is not None else RETRY_PAUSE_S
+        worth_it = not untried or wait_s <= route.max_wait_s
+        return Step(candidate, wait_s) if worth_it and wait_s + SHORTEST_ATTEMPT_S < remaining_s else None
+    return None
+
+
+def _permitted(plan: Sequence[Candidate], route: Route, attempts: Sequence[Attempt]) -> list[Candidate]:
+    """The untried candidates that every attempt so far allows."""
+    tried = {attempt.candidate for attempt in attempts}
+    untried = [candidate for candidate in plan if candidate.name not in tried]
+    by_name = {candidate.name: candidate for candidate in plan}
+    for attempt in attempts:
+        untried = _allowed_after(attempt, by_name[attempt.candidate], untried, route)
+    refusals = sum(attempt.outcome is Outcome.BAD_REQUEST for attempt in attempts)
+    return [] if refusals > 1 else untried
+
+
+def _allowed_after(attempt: Attempt, tried: Candidate, untried: list[Candidate], route: Route) -> list[Candidate]:
+    rule = RULES[attempt.outcome].next
+    if rule is Next.LARGER_WINDOW:
+        return [c for c in untried if _has_larger_window(c, tried)]
+    if rule is Next.ONE_OTHER_PROVIDER:
+        return [c for c in untried if c.provider.name != attempt.provider]
+    if rule is Next.IF_ROUTE_SAYS and not route.moves_on_after_content_filter:
+        return []
+    return untried
+
+
+def _has_larger_window(candidate: Candidate, than: Candidate) -> bool:
+    """A window that nobody knows counts as larger only than one that is known."""
+    if candidate.context_window is None:
+        return than.context_window is not None
+    return than.context_window is not None and candidate.context_window > than.context_window

@@ -1,0 +1,160 @@
+"""Usage records and rollups as DynamoDB items and back. Pure; the keys are described in docs/data-model.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from llm_router import positions
+from llm_router.rollups import Counters, RollupKey
+from llm_router.usage import (
+    Attempt,
+    Cost,
+    CostBasis,
+    Outcome,
+    RecordState,
+    TokenUsage,
+    Trying,
+    UsageRecord,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    Item = dict[str, AttributeValueTypeDef]
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+def to_item(values: Mapping[str, object]) -> Item:
+    """None is left out: an absent attribute is the only nothing."""
+    return {name: _serialize(value) for name, value in values.items() if value is not None}
+
+
+def from_item(item: Mapping[str, AttributeValueTypeDef]) -> dict[str, Any]:
+    return {name: _deserialize(value) for name, value in item.items()}
+
+
+def journal_key(position: str) -> dict[str, str]:
+    return {"pk": journal_partition(positions.shard_of(position)), "sk": position}
+
+
+def journal_partition(shard: int) -> str:
+    return f"journal#{shard:02}"
+
+
+def record_values(record: UsageRecord) -> dict[str, object]:
+    """A record's attributes without its keys."""
+    return {
+        "request_id": record.request_id,
+        "state": record.state.value,
+        "route": record.route,
+        "key_id": record.key_id,
+        "opened_at": record.opened_at.isoformat(),
+        "deadline_at": record.deadline_at.isoformat(),
+        "attempts": [_attempt_values(attempt) for attempt in record.attempts],
+        "trying": _trying_values(record.trying) if record.trying else None,
+        "error": record.error,
+        "latency_ms": record.latency_ms,
+        "settled_at": record.settled_at.isoformat() if record.settled_at else None,
+        "metadata": dict(record.metadata) or None,
+        "cost_usd": record.cost.usd,
+        "cost_basis": record.cost.basis.value,
+        "replaces": _without_none(record_values(record.replaces)) if record.replaces else None,
+    }
+
+
+def record(values: Mapping[str, Any], *, position: str) -> UsageRecord:
+    replaces = values.get("replaces")
+    return UsageRecord(
+        position=position,
+        request_id=values["request_id"],
+        state=RecordState(values["state"]),
+        route=values["route"],
+        key_id=values["key_id"],
+        opened_at=_time(values["opened_at"]),
+        deadline_at=_time(values["deadline_at"]),
+        attempts=tuple(_attempt(attempt) for attempt in values.get("attempts", ())),
+        trying=_trying(values["trying"]) if values.get("trying") else None,
+        error=values.get("error"),
+        latency_ms=_whole(values.get("latency_ms")),
+        settled_at=_time(values["settled_at"]) if values.get("settled_at") else None,
+        metadata=values.get("metadata", {}),
+        replaces=record(replaces, position=position) if replaces else None,
+    )
+
+
+def record_of(item: Mapping[str, AttributeValueTypeDef]) -> UsageRecord:
+    values = from_item(item)
+    return record(values, position=values["sk"])
+
+
+def rollup_key(key: RollupKey) -> dict[str, str]:
+    if key.period == "total":
+        return {"pk": "rollup#total", "sk": key.dimension}
+    return {"pk": f"rollup#{key.period}#{key.dimension}", "sk": key.start}
+
+
+def counters(item: Mapping[str, AttributeValueTypeDef]) -> Counters:
+    values = from_item(item)
+    return {name: value for name, value in values.items() if isinstance(value, Decimal)}
+
+
+def _attempt_values(attempt: Attempt) -> dict[str, object]:
+    tokens = attempt.tokens
+    return _without_none(
+        {
+            "provider": attempt.provider,
+            "model": attempt.model,
+            "outcome": attempt.outcome.value,
+            "latency_ms": attempt.latency_ms,
+            "cost_usd": attempt.cost.usd,
+            "cost_basis": attempt.cost.basis.value,
+            "prompt_tokens": tokens.prompt if tokens else None,
+            "cached_prompt_tokens": tokens.cached_prompt if tokens else None,
+            "completion_tokens": tokens.completion if tokens else None,
+        }
+    )
+
+
+def _attempt(values: Mapping[str, Any]) -> Attempt:
+    tokens = None
+    if "prompt_tokens" in values:
+        tokens = TokenUsage(
+            prompt=int(values["prompt_tokens"]),
+            completion=int(values["completion_tokens"]),
+            cached_prompt=int(values["cached_prompt_tokens"]),
+        )
+    return Attempt(
+        provider=values["provider"],
+        model=values["model"],
+        outcome=Outcome(values["outcome"]),
+        latency_ms=int(values["latency_ms"]),
+        cost=Cost(values.get("cost_usd"), CostBasis(values["cost_basis"])),
+        tokens=tokens,
+    )
+
+
+def _trying_values(trying: Trying) -> dict[str, object]:
+    return _without_none({"candidate": trying.candidate, "upper_usd": trying.upper_usd})
+
+
+def _trying(values: Mapping[str, Any]) -> Trying:
+    return Trying(candidate=values["candidate"], upper_usd=values.get("upper_usd"))
+
+
+def _without_none(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _whole(value: Decimal | None) -> int | None:
+    return None if value is None else int(value)

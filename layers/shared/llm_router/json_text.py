@@ -1,0 +1,30 @@
+"""JSON in and out in which a decimal stays a decimal: 0.1 is read as Decimal and written as 0.1, never as a float."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import simplejson
+
+
+def encode(value: object) -> bytes:
+    """Compact UTF-8; Decimal becomes a plain literal (`0.000045`, not `4.5E-5`)."""
+    text: str = simplejson.dumps(
+        value, default=_plain, use_decimal=False, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decode(body: bytes) -> object:
+    """Raises ValueError for what is not JSON: bad UTF-8, NaN, nesting too deep to read."""
+    try:
+        value: object = simplejson.loads(body.decode(), use_decimal=True, allow_nan=False)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return value
+
+
+def _plain(value: object) -> simplejson.RawJSON:
+    if isinstance(value, Decimal) and value.is_finite():
+        return simplejson.RawJSON(f"{value.normalize():f}" if value else "0")
+    raise TypeError(f"{type(value).__name__} has no JSON form")

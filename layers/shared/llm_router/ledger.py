@@ -1,0 +1,230 @@
+"""The ledger in DynamoDB: opens a record before money is spent, settles it once, and reads records back in order.
+
+docs/data-model.md describes the keys and why nothing is ever inserted behind a reader. Every method is blocking and
+raises StoreError when DynamoDB does not do its part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from llm_router import aws, journal_items, positions
+from llm_router.clock import Clock
+from llm_router.errors import StoreError
+from llm_router.usage import RecordState, UsageRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+INSERT_WITHIN_S = 20.0
+"""A record is only good at its position if it was acknowledged this soon after the position was stamped."""
+
+SAFE_BEHIND_S = 60.0
+"""How far behind the clock a reader stays that must not miss an insert; well over INSERT_WITHIN_S and clock skew."""
+
+KEYS_A_BATCH = 100
+
+
+class Ledger:
+    """`shards` is how many partitions new records are spread over; `retention_days` when they expire."""
+
+    def __init__(
+        self, client: Callable[[], DynamoDBClient], *, table: str, shards: int, retention_days: int, clock: Clock
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._shards = shards
+        self._retention = timedelta(days=retention_days)
+        self._clock = clock
+
+    @property
+    def shards(self) -> int:
+        return self._shards
+
+    def new_position(self) -> str:
+        bits = self._clock.random_bits(positions.RANDOM_BITS + 5)
+        return positions.position(self._clock.now(), shard=bits % self._shards, random_bits=bits >> 5)
+
+    def insert(self, record: UsageRecord) -> UsageRecord:
+        """Put a new record into the journal; the one returned says at which position it now stands."""
+        while True:
+            self._put(record)
+            if self._clock.now() - positions.time_of(record.position) < timedelta(seconds=INSERT_WITHIN_S):
+                return record
+            late, record = record, replace(record, position=self.new_position())
+            self._delete(late)
+
+    def note_attempts(self, record: UsageRecord) -> None:
+        """Write down the attempts so far and the one about to start, while the record is pending."""
+        values = journal_items.record_values(record)
+        changed = {name: values[name] for name in ("attempts", "trying", "cost_usd", "cost_basis")}
+        with self._asking("UpdateItem"):
+            self._update(record.position, changed, only_if=RecordState.PENDING)
+
+    def settle(self, record: UsageRecord) -> UsageRecord:
+        """Write the end of a request, exactly once, whatever became of its opening.
+
+        A record that is not there (DynamoDB was down when it was opened) is inserted at a new position; one that was
+        given up as unsettled is corrected; one that is settled already is this very record, written by a try whose
+        acknowledgement got lost.
+        """
+        with self._asking("UpdateItem"):
+            found = self._update(record.position, journal_items.record_values(record), only_if=RecordState.PENDING)
+        if found is None:
+            return record
+        if not found:
+            return self.insert(replace(record, position=self.new_position()))
+        before = journal_items.record_of(found)
+        if before.state is RecordState.UNSETTLED:
+            return self._correct(before, record)
+        return record
+
+    def give_up(self, record: UsageRecord) -> UsageRecord:
+        """Mark an orphan as unsettled, unless it was settled meanwhile; returns the record as it now stands."""
+        unsettled = replace(record, state=RecordState.UNSETTLED, settled_at=self._clock.now())
+        with self._asking("UpdateItem"):
+            values = journal_items.record_values(unsettled)
+            found = self._update(record.position, values, only_if=RecordState.PENDING)
+        return journal_items.record_of(found) if found else unsettled
+
+    def find(self, position: str) -> UsageRecord | None:
+        with self._asking("GetItem"):
+            key = journal_items.to_item(journal_items.journal_key(position))
+            answer = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return journal_items.record_of(answer["Item"]) if "Item" in answer else None
+
+    def find_all(self, at: Sequence[str]) -> list[UsageRecord]:
+        """The records at these positions that exist, in no order."""
+        found: list[UsageRecord] = []
+        wanted = [journal_items.to_item(journal_items.journal_key(position)) for position in at]
+        with self._asking("BatchGetItem"):
+            while wanted:
+                batch, wanted = wanted[:KEYS_A_BATCH], wanted[KEYS_A_BATCH:]
+                request = {self._table: {"Keys": batch, "ConsistentRead": True}}
+                answer = self._client().batch_get_item(RequestItems=request)
+                found += [journal_items.record_of(item) for item in answer["Responses"].get(self._table, [])]
+                left = answer["UnprocessedKeys"].get(self._table)
+                wanted += left["Keys"] if left else []
+        return found
+
+    def after(
+        self, position: str, *, shard: int, until: datetime | None = None, page: int = 500
+    ) -> Iterator[UsageRecord]:
+        """The shard's records past `position`, in order, up to the time `until`; consistent, read page by page."""
+        end = positions.lower_bound(until) if until else "~"
+        if position >= end:
+            return
+        yield from self._query(shard, position, end, page=page, forward=True)
+
+    def latest(self, count: int, *, shard: int) -> list[UsageRecord]:
+        """The shard's last records, newest first."""
+        records = self._query(shard, "0", "~", page=count, forward=False)
+        return [record for record, _ in zip(records, range(count), strict=False)]
+
+    def _query(self, shard: int, low: str, high: str, *, page: int, forward: bool) -> Iterator[UsageRecord]:
+        start: dict[str, AttributeValueTypeDef] = {}
+        while True:
+            with self._asking("Query"):
+                answer = self._client().query(
+                    TableName=self._table,
+                    KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
+                    ExpressionAttributeValues=journal_items.to_item(
+                        {":pk": journal_items.journal_partition(shard), ":low": low, ":high": high}
+                    ),
+                    ConsistentRead=True,
+                    ScanIndexForward=forward,
+                    Limit=page,
+                    **({"ExclusiveStartKey": start} if start else {}),  # type: ignore[arg-type]  # an optional argument
+                )
+            found = (journal_items.record_of(item) for item in answer["Items"])
+            yield from (record for record in found if record.position not in (low, high))
+            start = answer.get("LastEvaluatedKey", {})
+            if not start:
+                return
+
+    def _put(self, record: UsageRecord) -> None:
+        """A put that is repeated because its acknowledgement got lost writes the same again."""
+        values = {
+            **journal_items.journal_key(record.position),
+            **journal_items.record_values(record),
+            "expires_at": int((record.opened_at + self._retention).timestamp()),
+        }
+        with self._asking("PutItem"):
+            self._client().put_item(TableName=self._table, Item=journal_items.to_item(values))
+
+    def _delete(self, record: UsageRecord) -> None:
+        key = journal_items.to_item(journal_items.journal_key(record.position))
+        with self._asking("DeleteItem"):
+            self._client().delete_item(TableName=self._table, Key=key)
+
+    def _update(
+        self, position: str, values: dict[str, object], *, only_if: RecordState
+    ) -> dict[str, AttributeValueTypeDef] | None:
+        """None when it was written; else the item that stood in the way, empty where there is none."""
+        key = journal_items.to_item(journal_items.journal_key(position))
+        request = _update_expression(values, only_if)
+        try:
+            self._client().update_item(
+                TableName=self._table, Key=key, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request
+            )
+        except ClientError as error:
+            if aws.error_code(error) != "ConditionalCheckFailedException":
+                raise
+            response: dict[str, Any] = dict(error.response)
+            found: dict[str, AttributeValueTypeDef] = response.get("Item", {})
+            return found
+        return None
+
+    def _correct(self, before: UsageRecord, after: UsageRecord) -> UsageRecord:
+        """Insert the real end at a new position and mark the estimate as replaced, both or neither."""
+        correction = replace(after, position=self.new_position(), replaces=before)
+        values = {
+            **journal_items.journal_key(correction.position),
+            **journal_items.record_values(correction),
+            "expires_at": int((after.opened_at + self._retention).timestamp()),
+        }
+        mark = {"state": RecordState.CORRECTED.value, "corrected_at": correction.position}
+        with self._asking("TransactWriteItems"):
+            self._client().transact_write_items(
+                TransactItems=[
+                    {"Put": {"TableName": self._table, "Item": journal_items.to_item(values)}},
+                    {
+                        "Update": {
+                            "TableName": self._table,
+                            "Key": journal_items.to_item(journal_items.journal_key(before.position)),
+                            **_update_expression(mark, RecordState.UNSETTLED),
+                        }
+                    },
+                ]
+            )
+        return correction
+
+    @contextmanager
+    def _asking(self, operation: str) -> Iterator[None]:
+        try:
+            yield
+        except aws.UNREACHABLE as error:
+            raise StoreError(operation, aws.error_code(error)) from error
+
+
+def _update_expression(values: Mapping[str, object], only_if: RecordState) -> Any:
+    """SET what has a value, REMOVE what has none, on the condition that the record is in the state `only_if`."""
+    present = {name: value for name, value in values.items() if value is not None}
+    absent = [name for name, value in values.items() if value is None]
+    sets = ", ".join(f"#{name} = :{name}" for name in present)
+    removes = f" REMOVE {', '.join(f'#{name}' for name in absent)}" if absent else ""
+    return {
+        "UpdateExpression": f"SET {sets}{removes}",
+        "ConditionExpression": "#state = :only_if",
+        "ExpressionAttributeNames": {f"#{name}": name for name in {*values, "state"}},
+        "ExpressionAttributeValues": journal_items.to_item(
+            {**{f":{name}": value for name, value in present.items()}, ":only_if": only_if.value}
+        ),
+    }

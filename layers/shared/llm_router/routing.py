@@ -1,0 +1,151 @@
+"""Which candidates could serve a request, in which order, and why. Pure functions over plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from llm_router import pricing
+from llm_router.candidates import Candidate, Route, Strategy
+from llm_router.health import HEALTHY, Health, OpenReason
+from llm_router.prompts import Prompt
+from llm_router.usage import TokenUsage
+
+TYPICAL_COMPLETION_TOKENS = 256
+"""What a candidate is taken to answer with while the fleet knows nothing better."""
+
+
+class Exclusion(StrEnum):
+    """Why a candidate is not in a plan."""
+
+    NO_KEY = "no_key"
+    BREAKER_OPEN = "breaker_open"
+    CONTEXT_WINDOW = "context_window"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the fleet has seen of a candidate; None and 1 where nothing is known."""
+
+    latency_ms: float | None = None
+    success_rate: float = 1.0
+    completion_tokens: int = TYPICAL_COMPLETION_TOKENS
+
+
+UNKNOWN_FACTS = Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """All that a plan depends on beside the request: the time, keys at hand, breakers, facts of the fleet."""
+
+    now: datetime
+    providers_with_key: Collection[str]
+    health: Mapping[str, Health] = field(default_factory=dict)
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A candidate in a plan, what the request is expected to cost on it, and why it stands there."""
+
+    candidate: Candidate
+    expected_usd: Decimal | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    candidate: Candidate
+    exclusion: Exclusion
+    open_reason: OpenReason | None = None
+    open_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered candidates for one request, and those that were left out. Together they are the route's."""
+
+    places: tuple[Place, ...]
+    excluded: tuple[Excluded, ...]
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        return tuple(place.candidate for place in self.places)
+
+
+def plan(prompt: Prompt, route: Route, surroundings: Surroundings) -> Plan:
+    """Order the route's able candidates by its strategy, or by the one the caller asked for.
+
+    When every able candidate's breaker is open, the best of those that are merely failing is tried all the same.
+    """
+    excluded = [found for c in route.candidates if (found := _exclusion(c, prompt, surroundings))]
+    out = {item.candidate.name for item in excluded}
+    able = [candidate for candidate in route.candidates if candidate.name not in out]
+    strategy = prompt.strategy or route.strategy
+    if able:
+        return Plan(_ranked(able, prompt, strategy, surroundings), tuple(excluded))
+    failing = [item.candidate for item in excluded if item.open_reason is OpenReason.FAILING]
+    forced = _ranked(failing, prompt, strategy, surroundings)[:1]
+    names = {place.candidate.name for place in forced}
+    return Plan(forced, tuple(item for item in excluded if item.candidate.name not in names))
+
+
+def expected_usd(candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN_FACTS) -> Decimal | None:
+    """Prompt tokens x input price + expected completion tokens x output price; None where the price is unknown."""
+    if candidate.price is None:
+        return None
+    return pricing.usd(expected_tokens(prompt, facts), candidate.price)
+
+
+def expected_tokens(prompt: Prompt, facts: Facts = UNKNOWN_FACTS) -> TokenUsage:
+    completion = facts.completion_tokens
+    if prompt.max_tokens is not None:
+        completion = min(completion, prompt.max_tokens)
+    return TokenUsage(prompt=prompt.estimated_tokens, completion=completion)
+
+
+def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings) -> Excluded | None:
+    health = surroundings.health.get(candidate.name, HEALTHY)
+    if candidate.provider.auth.needs_key and candidate.provider.name not in surroundings.providers_with_key:
+        return Excluded(candidate, Exclusion.NO_KEY)
+    if candidate.context_window is not None and prompt.estimated_tokens > candidate.context_window:
+        return Excluded(candidate, Exclusion.CONTEXT_WINDOW)
+    if health.is_open(surroundings.now):
+        return Excluded(candidate, Exclusion.BREAKER_OPEN, health.reason, health.open_until)
+    return None
+
+
+def _ranked(
+    able: Sequence[Candidate], prompt: Prompt, strategy: Strategy, surroundings: Surroundings
+) -> tuple[Place, ...]:
+    """Sorted by the strategy; ties go to the healthier, then to the configured order (the sort is stable)."""
+
+    def facts(candidate: Candidate) -> Facts:
+        return surroundings.facts.get(candidate.name, UNKNOWN_FACTS)
+
+    def place(candidate: Candidate) -> Place:
+        usd = expected_usd(candidate, prompt, facts(candidate))
+        return Place(candidate, usd, _reason(strategy, usd))
+
+    def by_strategy(item: Place) -> tuple[Decimal | float, float]:
+        known = facts(item.candidate)
+        if strategy is Strategy.CHEAPEST:
+            return (
+                Decimal("Infinity") if item.expected_usd is None else item.expected_usd,
+                -known.success_rate,
+            )
+        if strategy is Strategy.FASTEST:
+            return (float("inf") if known.latency_ms is None else known.latency_ms, -known.success_rate)
+        return (0.0, 0.0)
+
+    return tuple(sorted((place(candidate) for candidate in able), key=by_strategy))
+
+
+def _reason(strategy: Strategy, usd: Decimal | None) -> str:
+    if strategy is Strategy.CHEAPEST:
+        return "cheapest: price unknown" if usd is None else f"cheapest: {usd:f} USD expected"
+    return strategy.value

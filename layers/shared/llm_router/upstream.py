@@ -1,0 +1,41 @@
+"""What goes to a provider and what comes back, as values: the border between adapters and the transport."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from llm_router.usage import Outcome, TokenUsage
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamResponse:
+    """`headers` have lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an adapter made of a response.
+
+    `text` and `model` belong to a success. `tokens` stands wherever the provider reported them, also beside a failure:
+    what was reported was billed. `may_be_billed` is true where the provider took the request without refusing it.
+    """
+
+    outcome: Outcome
+    text: str = ""
+    model: str | None = None
+    tokens: TokenUsage | None = None
+    may_be_billed: bool = False
+    retry_after_s: float | None = None
+    param: str | None = None

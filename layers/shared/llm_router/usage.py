@@ -1,0 +1,152 @@
+"""What a request used and did: tokens, attempts, and the usage record that the ledger keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens as the provider counts them. `cached_prompt` is part of `prompt`."""
+
+    prompt: int
+    completion: int
+    cached_prompt: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.completion
+
+
+class CostBasis(StrEnum):
+    """How far a cost can be trusted, from best to worst."""
+
+    EXACT = "exact"
+    ESTIMATED = "estimated"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`usd` is None exactly where the basis is unknown."""
+
+    usd: Decimal | None
+    basis: CostBasis
+
+
+NOTHING = Cost(Decimal(0), CostBasis.EXACT)
+
+
+def total(costs: list[Cost]) -> Cost:
+    """The sum, as trustworthy as its worst part; unknown as soon as one part is."""
+    known = [cost.usd for cost in costs if cost.usd is not None]
+    if len(known) < len(costs):
+        return Cost(None, CostBasis.UNKNOWN)
+    estimated = any(cost.basis is CostBasis.ESTIMATED for cost in costs)
+    return Cost(sum(known, Decimal(0)), CostBasis.ESTIMATED if estimated else CostBasis.EXACT)
+
+
+class Outcome(StrEnum):
+    """How an attempt ended. What follows from each stands in `failover`."""
+
+    SUCCESS = "success"
+    CONNECTION_LOST = "connection_lost"
+    UNREACHABLE = "unreachable"
+    SERVER_ERROR = "server_error"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
+    TIMEOUT = "timeout"
+    CUT = "cut"
+    MALFORMED = "malformed"
+    REFUSED = "refused"
+    CONTEXT_LENGTH = "context_length"
+    CONTENT_FILTER = "content_filter"
+    BAD_REQUEST = "bad_request"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one candidate. `tokens` is what the provider reported, or was estimated where it may have billed."""
+
+    provider: str
+    model: str
+    outcome: Outcome
+    latency_ms: int
+    cost: Cost
+    tokens: TokenUsage | None = None
+    retry_after_s: float | None = None
+    param: str | None = None
+
+    @property
+    def candidate(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+class RecordState(StrEnum):
+    """`corrected` is an unsettled record that another one replaces; it counts as it did, and the other nets it."""
+
+    PENDING = "pending"
+    SETTLED = "settled"
+    UNSETTLED = "unsettled"
+    CORRECTED = "corrected"
+
+
+@dataclass(frozen=True, slots=True)
+class Trying:
+    """The attempt under way: which candidate, and the most that it can cost (None: no bound is known)."""
+
+    candidate: str
+    upper_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord:
+    """The ledger's row for one request.
+
+    `position` is its place in the journal and `request_id` the id that the caller saw; they differ only for a record
+    that had to be inserted late. `error` is the code the caller got, None for an answer. `replaces` is the record as it
+    was counted before, where this one is a correction of an `unsettled` one.
+    """
+
+    position: str
+    request_id: str
+    state: RecordState
+    route: str
+    key_id: str
+    opened_at: datetime
+    deadline_at: datetime
+    attempts: tuple[Attempt, ...] = ()
+    trying: Trying | None = None
+    error: str | None = None
+    latency_ms: int | None = None
+    settled_at: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    replaces: UsageRecord | None = None
+
+    @property
+    def served(self) -> Attempt | None:
+        last = self.attempts[-1] if self.attempts else None
+        return last if last and last.outcome is Outcome.SUCCESS else None
+
+    @property
+    def cost(self) -> Cost:
+        """What all attempts cost; for an unsettled record with the upper estimate of the one under way."""
+        costs = [attempt.cost for attempt in self.attempts]
+        if self.state in (RecordState.UNSETTLED, RecordState.CORRECTED) and self.trying:
+            upper = self.trying.upper_usd
+            basis = CostBasis.UNKNOWN if upper is None else CostBasis.ESTIMATED
+            costs.append(Cost(upper, basis))
+        return total(costs)
+
+    @property
+    def tokens(self) -> TokenUsage:
+        counted = [attempt.tokens for attempt in self.attempts if attempt.tokens]
+        return TokenUsage(
+            prompt=sum(tokens.prompt for tokens in counted),
+            completion=sum(tokens.completion for tokens in counted),
+            cached_prompt=sum(tokens.cached_prompt for tokens in counted),
+        )
