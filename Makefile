@@ -43,3 +43,10 @@ format: setup  ## Rewrite the code in the house format
 .PHONY: test
 test: setup  ## Unit, integration, contract and end-to-end tests
 	@$(PY) -m pytest
+
+# --- Prices -----------------------------------------------------------------------------------------------------
+
+.PHONY: prices
+prices: setup  ## Rewrite the catalogue of prices from the published data and print what changed
+	@$(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off -r infra/prices/requirements.txt
+	@$(PY) infra/prices/update.py

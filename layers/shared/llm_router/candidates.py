@@ -111,11 +111,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """All that `providers.yaml` says, checked and completed from the catalogue."""
+    """All that `providers.yaml` says, checked and completed from the catalogue.
+
+    `notices` name what the file says and the router does not do yet, or does in a way worth knowing.
+    """
 
     candidates: tuple[Candidate, ...]
     routes: Mapping[str, Route] = field(default_factory=dict)
     catalogue_as_of: date | None = None
+    notices: tuple[str, ...] = ()
 
     def route(self, model: str) -> Route | None:
         """The route of that name, or a route of one for `provider/model`, or None."""

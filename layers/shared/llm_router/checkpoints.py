@@ -60,12 +60,16 @@ class Checkpoints:
         """The checkpoint and the total rollups, by dimension, that belong to it."""
         checkpoint = self.current()
         for _ in range(_SNAPSHOT_TRIES):
-            totals = {str(item["sk"]["S"]): journal_items.counters(item) for item in self._query("rollup#total")}
+            totals = self.totals()
             again = self.current()
             if again.version == checkpoint.version:
                 return checkpoint, totals
             checkpoint = again
         raise StoreError("Query", "the aggregator kept moving; try again")
+
+    def totals(self) -> dict[str, Counters]:
+        """The rollups over all time, by dimension, whatever the checkpoint."""
+        return {str(item["sk"]["S"]): journal_items.counters(item) for item in self._query("rollup#total")}
 
     def series(self, period: str, dimension: str, *, since: str) -> dict[str, Counters]:
         """The rollups of one dimension by the start of their hour or day, from `since` on."""

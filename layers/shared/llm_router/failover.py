@@ -72,7 +72,7 @@ RULES = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Try this candidate, after a pause of `pause_s` seconds, which the caller may jitter down."""
+    """Try this candidate, after a pause of `pause_s` seconds, to which up to a quarter of jitter may be added."""
 
     candidate: Candidate
     pause_s: float = 0.0

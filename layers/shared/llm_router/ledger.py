@@ -107,8 +107,9 @@ class Ledger:
         with self._asking("BatchGetItem"):
             while wanted:
                 batch, wanted = wanted[:KEYS_A_BATCH], wanted[KEYS_A_BATCH:]
-                request = {self._table: {"Keys": batch, "ConsistentRead": True}}
-                answer = self._client().batch_get_item(RequestItems=request)
+                answer = self._client().batch_get_item(
+                    RequestItems={self._table: {"Keys": batch, "ConsistentRead": True}}
+                )
                 found += [journal_items.record_of(item) for item in answer["Responses"].get(self._table, [])]
                 left = answer["UnprocessedKeys"].get(self._table)
                 wanted += left["Keys"] if left else []
@@ -191,19 +192,14 @@ class Ledger:
             "expires_at": int((after.opened_at + self._retention).timestamp()),
         }
         mark = {"state": RecordState.CORRECTED.value, "corrected_at": correction.position}
+        update: Any = {
+            "TableName": self._table,
+            "Key": journal_items.to_item(journal_items.journal_key(before.position)),
+            **_update_expression(mark, RecordState.UNSETTLED),
+        }
+        put: Any = {"TableName": self._table, "Item": journal_items.to_item(values)}
         with self._asking("TransactWriteItems"):
-            self._client().transact_write_items(
-                TransactItems=[
-                    {"Put": {"TableName": self._table, "Item": journal_items.to_item(values)}},
-                    {
-                        "Update": {
-                            "TableName": self._table,
-                            "Key": journal_items.to_item(journal_items.journal_key(before.position)),
-                            **_update_expression(mark, RecordState.UNSETTLED),
-                        }
-                    },
-                ]
-            )
+            self._client().transact_write_items(TransactItems=[{"Put": put}, {"Update": update}])
         return correction
 
     @contextmanager

@@ -1,0 +1,207 @@
+"""The HTTP surface: which path does what, who may come in, and one log line a request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from aws_lambda_powertools import Logger
+from fastapi import Depends, FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llm_router import http_requests, http_responses
+from llm_router.candidates import Configuration
+from llm_router.client_keys import ANYONE, ClientKey, ClientKeys
+from llm_router.dispatcher import Dispatcher, RequestFailedError
+from llm_router.errors import CallerError, InvalidRequestError, NotFoundError, StoreError
+from llm_router.http_requests import GenerateRequest
+from llm_router.overview import Overview
+from llm_router.usage import UsageRecord
+
+GATEWAY_RESERVE_S = 1.0
+LAMBDA_RESERVE_S = 1.0
+"""Kept back from the gateway's and the environment's limits for the way back."""
+
+
+class StatsUnavailableError(CallerError):
+    status = 503
+    code = "stats_unavailable"
+
+
+class InternalError(CallerError):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What the paths hand over to. `client_keys` is None where the door is open to anyone."""
+
+    configuration: Configuration
+    client_keys: ClientKeys | None
+    dispatcher: Dispatcher
+    overview: Overview
+    logger: Logger
+    gateway_timeout_s: float
+    max_body_bytes: int
+
+
+def create(doors: Doors) -> FastAPI:
+    """The ASGI app. The interactive docs stay off: they would load scripts from elsewhere."""
+    app = FastAPI(title="Multi-LLM Router", docs_url=None, redoc_url=None, openapi_url=None)
+
+    async def caller(request: Request) -> ClientKey:
+        if doors.client_keys is None:
+            return ANYONE
+        return await doors.client_keys.authenticate(_sent_key(request.headers))
+
+    signed_in = Depends(caller)
+
+    @app.get("/health")
+    async def health() -> Response:
+        return http_responses.as_json({"status": "ok"})
+
+    @app.post("/generate")
+    async def generate(request: Request, key: ClientKey = signed_in) -> Response:
+        body = await http_requests.read_json(request, GenerateRequest, max_bytes=doors.max_body_bytes)
+        limit_s = _limit_s(request.scope, doors.gateway_timeout_s)
+        answer = await doors.dispatcher.answer(body.as_prompt(), key_id=key.key_id, limit_s=limit_s)
+        request.state.record = answer.record
+        return http_responses.generated(answer, warnings=body.warnings)
+
+    @app.get("/stats", dependencies=[signed_in])
+    async def stats() -> Response:
+        return http_responses.as_json(await doors.overview.stats())
+
+    @app.get("/providers", dependencies=[signed_in])
+    async def providers() -> Response:
+        return http_responses.as_json(await doors.overview.providers(doors.dispatcher.health))
+
+    @app.get("/v1/models", dependencies=[signed_in])
+    async def models() -> Response:
+        return http_responses.as_json(_models(doors.configuration))
+
+    _answer_errors(app, doors.logger)
+    app.add_middleware(RequestLog, logger=doors.logger)
+    return app
+
+
+class RequestLog:
+    """One JSON line a request: no prompt, no key, no upstream text. Plain ASGI, so that no task outlives a request."""
+
+    def __init__(self, app: ASGIApp, logger: Logger) -> None:
+        self._app = app
+        self._logger = logger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_s = time.monotonic()
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            latency_ms = round((time.monotonic() - started_s) * 1000)
+            state = scope.get("state", {})
+            self._logger.info(
+                f"{scope['method']} {status}",
+                event="request",
+                path=_known_path(scope),
+                status=status,
+                latency_ms=latency_ms,
+                error_code=state.get("error_code"),
+                **_told(state.get("record")),
+            )
+
+
+def _answer_errors(app: FastAPI, logger: Logger) -> None:
+    def noted(request: Request, error: CallerError, record: UsageRecord | None = None) -> Response:
+        request.state.error_code = error.code
+        request.state.record = record
+        return http_responses.failed(error, record)
+
+    def handler(kind: type[Exception]) -> Callable[[Callable[[Request, Exception], Awaitable[Response]]], object]:
+        return app.exception_handler(kind)
+
+    @handler(CallerError)
+    async def caller_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, CallerError)  # noqa: S101  # what the handler is registered for
+        return noted(request, error)
+
+    @handler(RequestFailedError)
+    async def request_failed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestFailedError)  # noqa: S101  # what the handler is registered for
+        return noted(request, error.error, error.record)
+
+    @handler(StoreError)
+    async def store_error(request: Request, error: Exception) -> Response:
+        logger.error("store unavailable", event="store_unavailable", reason=str(error))
+        return noted(request, StatsUnavailableError("The figures can't be read right now.", retry_after_s=5))
+
+    @handler(HTTPException)
+    async def http_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            return noted(request, InvalidRequestError(f"{request.method} is not allowed on this path."))
+        return noted(request, NotFoundError("There is no such path."))
+
+    @handler(Exception)
+    async def fault(request: Request, error: Exception) -> Response:
+        logger.error("internal error", event="internal_error", exc_info=error)
+        return noted(request, InternalError("Something went wrong in the router. It has been logged."))
+
+
+def _sent_key(headers: Mapping[str, str]) -> str | None:
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
+
+
+def _limit_s(scope: Scope, gateway_timeout_s: float) -> float:
+    """The gateway's limit and what is left to the Lambda environment, each less a reserve."""
+    limit_s = gateway_timeout_s - GATEWAY_RESERVE_S
+    context = scope.get("aws.context")
+    if context is None:
+        return limit_s
+    return min(limit_s, context.get_remaining_time_in_millis() / 1000 - LAMBDA_RESERVE_S)
+
+
+def _models(configuration: Configuration) -> dict[str, object]:
+    names = [(name, "llm-router") for name in configuration.routes]
+    names += [(candidate.name, candidate.provider.name) for candidate in configuration.candidates]
+    return {
+        "object": "list",
+        "data": [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names],
+    }
+
+
+def _known_path(scope: Scope) -> str:
+    """The route's own path: what a caller typed may hold anything."""
+    route = scope.get("route")
+    return getattr(route, "path", "unknown")
+
+
+def _told(record: UsageRecord | None) -> dict[str, object]:
+    """What the log says of a served or failed request, in OpenTelemetry's names where they exist."""
+    if record is None:
+        return {}
+    last = record.attempts[-1] if record.attempts else None
+    return {
+        "request_id": record.request_id,
+        "key_id": record.key_id,
+        "gen_ai.request.model": record.route,
+        "gen_ai.provider.name": last.provider if last else None,
+        "gen_ai.response.model": last.model if last else None,
+        "gen_ai.usage.input_tokens": record.tokens.prompt,
+        "gen_ai.usage.output_tokens": record.tokens.completion,
+        "cost_usd": None if record.cost.usd is None else f"{record.cost.usd:f}",
+        "cost_basis": record.cost.basis.value,
+        "attempts": [f"{attempt.candidate}:{attempt.outcome.value}" for attempt in record.attempts],
+    }

@@ -1,0 +1,110 @@
+"""The `routes` of a configuration: named lists of candidates with a strategy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from llm_router.candidates import Candidate, Route, Strategy
+from llm_router.configuration_fields import Section, as_fields
+from llm_router.configuration_models import Declared
+from llm_router.configuration_providers import key_advice
+from llm_router.configuration_report import Report, meant, shown
+from llm_router.configuration_text import Fields, Text
+
+DEFAULT_ROUTE = "auto"
+TIMEOUT_S = 28.0
+NAMES_AT_MOST = 10
+
+ROUTE_FIELDS = (
+    "candidates",
+    "strategy",
+    "timeout_s",
+    "max_wait_s",
+    "delivery",
+    "optimize",
+    "max_prompt_tokens",
+    "baseline",
+    "on_content_filter",
+)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def read(fields: Fields | None, *, declared: Declared, report: Report) -> Mapping[str, Route]:
+    """The routes of the file, with `auto` over every candidate where the file has none of that name."""
+    routes = {}
+    for name, value in (fields.value if fields else {}).items():
+        place = f"routes.{name}" if shown(name) == f"'{name}'" else "routes.(name)"
+        if not _NAME.fullmatch(name):
+            report.problem(
+                "routes", f"{shown(name)} is no name for a route; use letters, digits and - _ .", line=value.line
+            )
+            continue
+        mapping = as_fields(value, place, report=report, expected="a mapping with candidates:")
+        if mapping is not None:
+            routes[name] = _route(name, mapping, place, declared, report)
+    if DEFAULT_ROUTE not in (fields.value if fields else {}):
+        if fields and fields.value:
+            report.notice(f"routes.{DEFAULT_ROUTE}", "is not in the file; it holds every candidate, cheapest first")
+        routes[DEFAULT_ROUTE] = Route(DEFAULT_ROUTE, tuple(declared.candidates))
+    return routes
+
+
+def _route(name: str, fields: Fields, place: str, declared: Declared, report: Report) -> Route:
+    section = Section(fields, place, known=ROUTE_FIELDS, report=report, key_advice=key_advice())
+    _check_what_is_to_come(section, declared)
+    return Route(
+        name=name,
+        candidates=_candidates(section, declared),
+        strategy=Strategy(section.choice("strategy", list(Strategy), default=Strategy.CHEAPEST)),
+        timeout_s=section.seconds("timeout_s", default=TIMEOUT_S),
+        max_wait_s=section.seconds("max_wait_s", default=0.0, zero=True),
+        moves_on_after_content_filter=section.choice("on_content_filter", ("fail", "next"), default="fail") == "next",
+    )
+
+
+def _candidates(section: Section, declared: Declared) -> tuple[Candidate, ...]:
+    expected = "a list of provider/model names: [groq/llama-3.1-8b-instant, …]"
+    section.missing("candidates", f"write {expected}")
+    by_name = {candidate.name: candidate for candidate in declared.candidates}
+    found: dict[str, Candidate] = {}
+    for index, value in enumerate(section.items("candidates", expected=expected)):
+        place = f"{section.place_of('candidates')}[{index}]"
+        name = value.value if isinstance(value, Text) else None
+        if not isinstance(name, str):
+            section.report.problem(place, "is no name; write provider/model", line=value.line)
+        elif name in found:
+            section.report.problem(place, f"{shown(name)} is listed twice; keep one", line=value.line)
+        elif name in by_name:
+            found[name] = by_name[name]
+        elif fault := _unknown_candidate(name, declared):
+            section.report.problem(place, fault, line=value.line)
+    return tuple(found.values())
+
+
+def _check_what_is_to_come(section: Section, declared: Declared) -> None:
+    """Fields whose values are checked now and whose effect does not exist yet: said, never ignored in silence."""
+    if section.choice("delivery", ("verified", "live"), default="verified") == "live":
+        section.report.notice(section.place_of("delivery"), "live is not in effect yet; answers are verified first")
+    if section.choice("optimize", ("off", "safe", "trim"), default="off") != "off":
+        section.report.notice(section.place_of("optimize"), "is not in effect yet; prompts are sent as they come")
+    tokens = "a whole number of tokens, such as 6000"
+    if section.whole("max_prompt_tokens", at_most=1_000_000_000, expected=tokens) is not None:
+        section.report.notice(section.place_of("max_prompt_tokens"), "is not in effect yet; no prompt is shortened")
+    baseline = section.text("baseline", expected="the name of a candidate, provider/model")
+    if baseline is None:
+        return
+    if fault := _unknown_candidate(baseline, declared):
+        section.problem("baseline", fault)
+    section.report.notice(section.place_of("baseline"), "is not in effect yet; savings are not computed")
+
+
+def _unknown_candidate(name: str, declared: Declared) -> str | None:
+    if name in declared.names or not declared.is_complete:
+        return None
+    same_model = [known for known in declared.names if known.split("/", 1)[1] == name]
+    guess = same_model[0] if same_model else meant(name, declared.names)
+    known_names = ", ".join(shown(known) for known in list(declared.names)[:NAMES_AT_MOST])
+    advice = f"did you mean {shown(guess)}?" if guess else f"known: {known_names}"
+    return f"{shown(name)} is no candidate of this file; {advice}"

@@ -1,0 +1,103 @@
+"""What callers may send: request bodies checked, and every fault named with the field that has it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.requests import Request
+
+from llm_router import json_text
+from llm_router.candidates import Strategy
+from llm_router.errors import InvalidRequestError, RequestTooLargeError
+from llm_router.prompts import Message, Prompt
+
+Body = TypeVar("Body", bound=BaseModel)
+Text = Annotated[StrictStr, Field(min_length=1)]
+_MetadataName = Annotated[StrictStr, Field(min_length=1, max_length=64)]
+_MetadataValue = Annotated[StrictStr, Field(max_length=256)]
+
+_WORDS = {
+    "missing": "{field} is required.",
+    "string_type": "{field} must be a string.",
+    "string_too_short": "{field} must not be empty.",
+    "int_type": "{field} must be a whole number.",
+    "extra_forbidden": "{field} is not a known field.",
+    "model_type": "The body must be a JSON object.",
+}
+
+
+class GenerateRequest(BaseModel):
+    """The body of `POST /generate`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: Text
+    system: Text | None = None
+    model: Text = "auto"
+    max_tokens: Annotated[StrictInt, Field(ge=1)] | None = None
+    temperature: Annotated[Decimal, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    strategy: Strategy | None = None
+    optimize: Literal["off", "safe", "trim"] | None = None
+    metadata: Annotated[dict[_MetadataName, _MetadataValue], Field(max_length=16)] | None = None
+
+    def as_prompt(self) -> Prompt:
+        if not self.prompt.strip():
+            raise InvalidRequestError("prompt must not be empty.", param="prompt")
+        system = (Message("system", self.system),) if self.system else ()
+        return Prompt(
+            messages=(*system, Message("user", self.prompt)),
+            model=self.model,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            strategy=self.strategy,
+            metadata=self.metadata or {},
+        )
+
+    @property
+    def warnings(self) -> list[dict[str, str]]:
+        if self.optimize in ("safe", "trim"):
+            return [{"kind": "not_in_effect", "message": "optimize has no effect yet; the prompt was sent as it is."}]
+        return []
+
+
+async def read_json(request: Request, kind: type[Body], *, max_bytes: int) -> Body:
+    """The request's body as `kind`; raises RequestTooLargeError or InvalidRequestError. Any content type is read."""
+    try:
+        value = json_text.decode(await _body(request, max_bytes))
+    except ValueError as error:
+        raise InvalidRequestError("The body is not valid JSON.") from error
+    try:
+        body = kind.model_validate(value)
+        body.model_dump_json()  # a lone surrogate is no text that could be sent on
+    except ValidationError as error:
+        raise _first_problem(error) from error
+    except ValueError as error:
+        raise InvalidRequestError("The body holds text that is not valid Unicode.") from error
+    return body
+
+
+async def _body(request: Request, max_bytes: int) -> bytes:
+    declared = request.headers.get("content-length", "")
+    received = bytearray()
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > max_bytes:
+            raise _too_large(max_bytes)
+    return bytes(received)
+
+
+def _too_large(max_bytes: int) -> RequestTooLargeError:
+    return RequestTooLargeError(f"The body is larger than {max_bytes:,} bytes.")
+
+
+def _first_problem(error: ValidationError) -> InvalidRequestError:
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    first: ErrorDetails = details[0]
+    param = ".".join(str(part) for part in first["loc"][:2]) or None
+    words = _WORDS.get(first["type"], "{field}: " + first["msg"] + ".")
+    return InvalidRequestError(words.format(field=param or "The body"), param=param)

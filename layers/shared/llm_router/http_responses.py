@@ -1,0 +1,75 @@
+"""What callers get: answers, errors in the OpenAI shape, and the router's headers."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from llm_router import json_text, statistics
+from llm_router.dispatcher import Answer
+from llm_router.errors import CallerError
+from llm_router.usage import UsageRecord
+
+
+def as_json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON response in which decimals are plain literals."""
+    return Response(json_text.encode(value), status, headers, media_type="application/json")
+
+
+def generated(answer: Answer, *, warnings: list[dict[str, str]]) -> Response:
+    """The answer of `POST /generate`: seven documented keys, and what else is known beside them."""
+    record = answer.record
+    served = record.attempts[-1]
+    tokens = served.tokens
+    body = {
+        "provider": served.provider,
+        "modelUsed": answer.model,
+        "tokens": tokens.total if tokens else None,
+        "cost": record.cost.usd,
+        "latency": statistics.seconds(record.latency_ms or 0),
+        "response": answer.text,
+        "status": "success",
+        "requestId": record.request_id,
+        "promptTokens": tokens.prompt if tokens else None,
+        "completionTokens": tokens.completion if tokens else None,
+        "costBasis": record.cost.basis.value,
+        "warnings": warnings,
+        "attempts": statistics.attempt_rows(record.attempts),
+    }
+    headers = {
+        **_record_headers(record),
+        "x-router-provider": served.provider,
+        "x-router-model": answer.model,
+        "x-router-reason": answer.reason,
+        "x-router-overhead-ms": str(answer.overhead_ms),
+    }
+    return as_json(body, headers={name: _header_safe(value) for name, value in headers.items()})
+
+
+def failed(error: CallerError, record: UsageRecord | None = None, *, request_id: str | None = None) -> Response:
+    body: dict[str, object] = {
+        "error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    }
+    headers = {"x-request-id": request_id} if request_id else {}
+    if record:
+        body["attempts"] = statistics.attempt_rows(record.attempts)
+        headers |= _record_headers(record)
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    if error.should_retry is not None:
+        headers["x-should-retry"] = "true" if error.should_retry else "false"
+    return as_json(body, status=error.status, headers=headers)
+
+
+def _record_headers(record: UsageRecord) -> dict[str, str]:
+    usd = record.cost.usd
+    return {
+        "x-request-id": record.request_id,
+        "x-router-attempts": str(len(record.attempts)),
+        "x-router-cost-basis": record.cost.basis.value,
+        **({} if usd is None else {"x-router-cost-usd": f"{usd:f}"}),
+    }
+
+
+def _header_safe(value: str) -> str:
+    """A model's name comes from upstream; a header takes printable ASCII only."""
+    return "".join(character if " " <= character <= "~" else "?" for character in value)[:256]

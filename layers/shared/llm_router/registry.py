@@ -1,0 +1,67 @@
+"""Providers that need no more than their name in the configuration: where each is and how it differs.
+
+All of them speak OpenAI's chat completions format. A row holds only what the provider's own documentation states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from llm_router.candidates import Auth, AuthKind
+
+FIRST_TOKEN_TIMEOUT_S = 10.0
+
+NOT_YET = frozenset({"anthropic", "aws", "bedrock"})
+"""Well-known providers whose own format has no adapter here yet."""
+
+_BEARER = Auth(AuthKind.BEARER)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownProvider:
+    """`dropped_parameters` are request fields that the provider answers with a 400."""
+
+    base_url: str
+    auth: Auth = _BEARER
+    dropped_parameters: frozenset[str] = frozenset()
+    output_cap_parameter: str = "max_tokens"
+    first_token_timeout_s: float = FIRST_TOKEN_TIMEOUT_S
+
+
+PROVIDERS = {
+    "cerebras": KnownProvider("https://api.cerebras.ai/v1"),
+    "deepseek": KnownProvider("https://api.deepseek.com"),
+    "fireworks": KnownProvider("https://api.fireworks.ai/inference/v1"),
+    "gemini": KnownProvider("https://generativelanguage.googleapis.com/v1beta/openai"),
+    "groq": KnownProvider(
+        "https://api.groq.com/openai/v1",
+        # https://console.groq.com/docs/openai: "Currently Unsupported OpenAI Features"
+        dropped_parameters=frozenset({"logit_bias", "logprobs", "top_logprobs"}),
+    ),
+    "mistral": KnownProvider("https://api.mistral.ai/v1"),
+    # A local server loads a model from disk before its first token.
+    "ollama": KnownProvider("http://localhost:11434/v1", auth=Auth(AuthKind.NONE), first_token_timeout_s=60.0),
+    "openai": KnownProvider(
+        "https://api.openai.com/v1",
+        # Reasoning models refuse `max_tokens`: https://platform.openai.com/docs/api-reference/chat/create
+        output_cap_parameter="max_completion_tokens",
+    ),
+    "openrouter": KnownProvider("https://openrouter.ai/api/v1"),
+    "together": KnownProvider("https://api.together.ai/v1"),
+    "xai": KnownProvider("https://api.x.ai/v1"),
+}
+
+
+def known(name: str, *, base_url: str | None = None) -> KnownProvider | None:
+    """The row of that name, or the one whose host `base_url` has: a second account keeps its provider's ways."""
+    if name in PROVIDERS or base_url is None:
+        return PROVIDERS.get(name)
+    host = urlsplit(base_url).hostname
+    return next((row for row in PROVIDERS.values() if _public_host(row) == host), None)
+
+
+def _public_host(row: KnownProvider) -> str | None:
+    """None for what runs on one machine: anything at all may listen there."""
+    parts = urlsplit(row.base_url)
+    return parts.hostname if parts.scheme == "https" else None
