@@ -16,7 +16,14 @@ from llm_router import http_requests, http_responses
 from llm_router.candidates import Configuration
 from llm_router.client_keys import ANYONE, ClientKey, ClientKeys
 from llm_router.dispatcher import Dispatcher, RequestFailedError
-from llm_router.errors import CallerError, InvalidRequestError, NotFoundError, StoreError
+from llm_router.errors import (
+    CallerError,
+    InternalError,
+    InvalidRequestError,
+    NotFoundError,
+    StatsUnavailableError,
+    StoreError,
+)
 from llm_router.http_requests import GenerateRequest
 from llm_router.overview import Overview
 from llm_router.usage import UsageRecord
@@ -24,15 +31,6 @@ from llm_router.usage import UsageRecord
 GATEWAY_RESERVE_S = 1.0
 LAMBDA_RESERVE_S = 1.0
 """Kept back from the gateway's and the environment's limits for the way back."""
-
-
-class StatsUnavailableError(CallerError):
-    status = 503
-    code = "stats_unavailable"
-
-
-class InternalError(CallerError):
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +111,15 @@ class RequestLog:
             latency_ms = round((time.monotonic() - started_s) * 1000)
             state = scope.get("state", {})
             self._logger.info(
-                f"{scope['method']} {status}",
-                event="request",
-                path=_known_path(scope),
-                status=status,
-                latency_ms=latency_ms,
-                error_code=state.get("error_code"),
-                **_told(state.get("record")),
+                "request",
+                extra={
+                    "event": "request",
+                    "path": _known_path(scope),
+                    "status": status,
+                    "latency_ms": latency_ms,
+                    "error_code": state.get("error_code"),
+                    **_told(state.get("record")),
+                },
             )
 
 
@@ -170,7 +170,8 @@ def _limit_s(scope: Scope, gateway_timeout_s: float) -> float:
     context = scope.get("aws.context")
     if context is None:
         return limit_s
-    return min(limit_s, context.get_remaining_time_in_millis() / 1000 - LAMBDA_RESERVE_S)
+    remaining_ms: int = context.get_remaining_time_in_millis()
+    return min(limit_s, remaining_ms / 1000 - LAMBDA_RESERVE_S)
 
 
 def _models(configuration: Configuration) -> dict[str, object]:

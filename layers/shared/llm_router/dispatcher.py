@@ -7,47 +7,25 @@ it starts is still running when it returns: a Lambda environment freezes then.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from aws_lambda_powertools import Logger
 
-from llm_router import failover, json_text, journal_items, pricing, routing
+from llm_router import billing, failover, journal_items, json_text, pricing, routing, verdicts
 from llm_router.adapters import openai
 from llm_router.candidates import Candidate, Configuration, Route
 from llm_router.clock import Clock
-from llm_router.errors import (
-    AllProvidersFailedError,
-    ContentFilterError,
-    ContextLengthError,
-    DeadlineExceededError,
-    InvalidRequestError,
-    NoProviderAvailableError,
-    RefusedRequestError,
-    RequestError,
-    RouterError,
-    StoreError,
-)
+from llm_router.errors import InvalidRequestError, RequestError, RouterError, StoreError
 from llm_router.fleet import FleetFacts
 from llm_router.health import HEALTHY, Health, OpenReason
 from llm_router.ledger import Ledger
-from llm_router.prompts import Prompt, estimated_tokens
+from llm_router.prompts import Prompt
 from llm_router.provider_keys import KeyReader
 from llm_router.transport import Transport, TransportError
 from llm_router.upstream import Reading
-from llm_router.usage import (
-    NOTHING,
-    Attempt,
-    Cost,
-    CostBasis,
-    Outcome,
-    RecordState,
-    TokenUsage,
-    Trying,
-    UsageRecord,
-)
+from llm_router.usage import Attempt, Outcome, RecordState, Trying, UsageRecord
 
 SETTLING_S = 1.0
 """Kept back from the deadline for the ledger's last write."""
@@ -73,38 +51,28 @@ class RequestFailedError(RouterError):
         super().__init__(str(error))
 
 
+@dataclass(frozen=True, slots=True)
 class Dispatcher:
     """`health` lives as long as the process; the fleet's share in it has its own store later."""
 
-    def __init__(
-        self,
-        *,
-        configuration: Configuration,
-        keys: KeyReader,
-        facts: FleetFacts,
-        ledger: Ledger,
-        transport: Transport,
-        clock: Clock,
-        logger: Logger,
-    ) -> None:
-        self.configuration = configuration
-        self.health: dict[str, Health] = {}
-        self._keys = keys
-        self._facts = facts
-        self._ledger = ledger
-        self._transport = transport
-        self._clock = clock
-        self._logger = logger
+    configuration: Configuration
+    keys: KeyReader
+    facts: FleetFacts
+    ledger: Ledger
+    transport: Transport
+    clock: Clock
+    logger: Logger
+    health: dict[str, Health] = field(default_factory=dict)
 
     async def answer(self, prompt: Prompt, *, key_id: str, limit_s: float) -> Answer:
-        """Serve the prompt within `limit_s` seconds; raises InvalidRequestError, or RequestFailedError with the record."""
-        started_s = self._clock.monotonic_s()
+        """Serve the prompt within `limit_s` seconds; raises InvalidRequestError or RequestFailedError."""
+        started_s = self.clock.monotonic_s()
         route = self.configuration.route(prompt.model)
         if route is None:
             raise InvalidRequestError(_unknown_route(prompt.model, self.configuration), param="model")
         providers = {candidate.provider.name for candidate in route.candidates}
-        keys, facts = await asyncio.gather(self._keys.keys(providers), self._facts.current())
-        now = self._clock.now()
+        keys, facts = await asyncio.gather(self.keys.keys(providers), self.facts.current())
+        now = self.clock.now()
         surroundings = routing.Surroundings(now, keys.keys(), self.health, facts)
         request = _Request(
             prompt=prompt,
@@ -118,7 +86,7 @@ class Dispatcher:
         return await self._serve(request, self._new_record(request, key_id, now))
 
     def _new_record(self, request: _Request, key_id: str, now: datetime) -> UsageRecord:
-        position = self._ledger.new_position()
+        position = self.ledger.new_position()
         return UsageRecord(
             position=position,
             request_id=position,
@@ -137,11 +105,14 @@ class Dispatcher:
             plan, route=request.route, attempts=record.attempts, remaining_s=self._remaining_s(request)
         ):
             if step.pause_s:
-                await self._clock.sleep(step.pause_s * (1 + self._clock.jitter() / 4))
+                await self.clock.sleep(step.pause_s * (1 + self.clock.jitter() / 4))
             record, reading = await self._attempt(request, record, step.candidate)
             if reading.outcome is Outcome.SUCCESS:
                 break
-        error = None if reading.outcome is Outcome.SUCCESS else self._error(request, record)
+        error = None
+        if reading.outcome is not Outcome.SUCCESS:
+            in_time = self._remaining_s(request) >= failover.SHORTEST_ATTEMPT_S
+            error = verdicts.error(request.plan, record.attempts, now=self.clock.now(), in_time=in_time)
         record = await self._settle(request, record, error)
         if error:
             raise RequestFailedError(error, record)
@@ -163,20 +134,19 @@ class Dispatcher:
         self, request: _Request, record: UsageRecord, candidate: Candidate
     ) -> tuple[UsageRecord, Reading]:
         """One try, in the ledger before its body leaves and with its outcome afterwards."""
-        cap = _output_cap(request.prompt, candidate)
+        cap = billing.output_cap(request.prompt, candidate)
         upper = pricing.upper_usd(candidate, prompt_bytes=request.prompt.size_bytes, output_cap=cap)
         record = replace(record, trying=Trying(candidate.name, upper))
         tried = {candidate.name, *(attempt.candidate for attempt in record.attempts)}
         others = any(other.name not in tried for other in request.plan.candidates)
-        limit_s = failover.attempt_limit_s(
-            candidate, remaining_s=self._remaining_s(request), others_left=others
-        )
+        limit_s = failover.attempt_limit_s(candidate, remaining_s=self._remaining_s(request), others_left=others)
         written = asyncio.create_task(self._write_trying(record))
-        started_s = self._clock.monotonic_s()
+        started_s = self.clock.monotonic_s()
         reading = await self._exchange(request, candidate, written=written, output_cap=cap, limit_s=limit_s)
-        latency_ms = _milliseconds(self._clock.monotonic_s() - started_s)
+        latency_ms = _milliseconds(self.clock.monotonic_s() - started_s)
         record = replace(record, position=await written)
-        attempt = _outcome_of(reading, candidate, request, latency_ms)
+        facts = request.facts.get(candidate.name, routing.UNKNOWN_FACTS)
+        attempt = billing.attempt(reading, candidate, prompt=request.prompt, facts=facts, latency_ms=latency_ms)
         self._note_health(candidate, attempt)
         return replace(record, attempts=(*record.attempts, attempt)), reading
 
@@ -195,17 +165,17 @@ class Dispatcher:
         try:
             key = request.keys.get(candidate.provider.name)
             upstream = openai.build(request.prompt, candidate=candidate, key=key, output_cap=output_cap)
-            response = await self._transport.send(upstream, limit_s=limit_s, before_body=acknowledged)
-            return openai.read(response, now=self._clock.now())
+            response = await self.transport.send(upstream, limit_s=limit_s, before_body=acknowledged)
+            return openai.read(response, now=self.clock.now())
         except TransportError as error:
             return Reading(error.outcome, may_be_billed=error.may_be_billed)
         except Exception:  # the boundary of an attempt: a fault of ours must not cost the caller the other candidates
-            self._logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
+            self.logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
             return Reading(Outcome.MALFORMED, may_be_billed=True)
 
     async def _write_trying(self, record: UsageRecord) -> str:
         """Returns the record's position. Where DynamoDB fails the request goes on, and the log keeps what it can."""
-        write = self._ledger.note_attempts if record.attempts else self._ledger.insert
+        write = self.ledger.note_attempts if record.attempts else self.ledger.insert
         try:
             written = await asyncio.to_thread(write, record)
         except StoreError as error:
@@ -219,11 +189,11 @@ class Dispatcher:
             state=RecordState.SETTLED,
             trying=None,
             error=error.code if error else None,
-            latency_ms=_milliseconds(self._clock.monotonic_s() - request.started_s),
-            settled_at=self._clock.now(),
+            latency_ms=_milliseconds(self.clock.monotonic_s() - request.started_s),
+            settled_at=self.clock.now(),
         )
         try:
-            return await asyncio.to_thread(self._ledger.settle, settled)
+            return await asyncio.to_thread(self.ledger.settle, settled)
         except StoreError as failure:
             self._log_unwritten(settled, failure)
             return settled
@@ -232,36 +202,18 @@ class Dispatcher:
         """One line from which a command can write the record later."""
         values = {"position": record.position, **journal_items.record_values(record)}
         text = json_text.encode(values).decode()
-        self._logger.error("ledger did not answer", event="ledger.unwritten", reason=str(error), record=text)
+        self.logger.error("ledger did not answer", event="ledger.unwritten", reason=str(error), record=text)
 
     def _note_health(self, candidate: Candidate, attempt: Attempt) -> None:
         rule = failover.RULES[attempt.outcome]
         before = self.health.get(candidate.name, HEALTHY)
-        after = before.after(rule.breaker, now=self._clock.now(), retry_after_s=attempt.retry_after_s)
+        after = before.after(rule.breaker, now=self.clock.now(), retry_after_s=attempt.retry_after_s)
         self.health[candidate.name] = after
         if after.reason is OpenReason.REFUSED and attempt.outcome is Outcome.REFUSED:
-            self._logger.error("provider refuses", event="provider_refused", provider=candidate.provider.name)
+            self.logger.error("provider refuses", event="provider_refused", provider=candidate.provider.name)
 
     def _remaining_s(self, request: _Request) -> float:
-        return request.deadline_s - self._clock.monotonic_s()
-
-    def _error(self, request: _Request, record: UsageRecord) -> RequestError:
-        """The one error that the caller gets for all these attempts."""
-        if not record.attempts:
-            return _nothing_able(request, self._clock.now())
-        by_outcome = {attempt.outcome: attempt for attempt in reversed(record.attempts)}
-        if Outcome.CONTENT_FILTER in by_outcome:
-            return ContentFilterError("The provider's content filter refused this request.")
-        if by_outcome.keys() == {Outcome.CONTEXT_LENGTH}:
-            return ContextLengthError("The prompt is too long for every model that could serve it.", param="prompt")
-        if refused := by_outcome.get(Outcome.BAD_REQUEST):
-            return RefusedRequestError("The providers call this request invalid.", param=refused.param)
-        if self._remaining_s(request) < failover.SHORTEST_ATTEMPT_S:
-            return DeadlineExceededError(
-                "No provider answered before the deadline. For answers that take long, use the streaming door "
-                "/v1/chat/completions once it is there, or raise the route's timeout_s."
-            )
-        return AllProvidersFailedError("Every provider that could serve this request failed.")
+        return request.deadline_s - self.clock.monotonic_s()
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,52 +227,6 @@ class _Request:
     facts: Mapping[str, routing.Facts]
     started_s: float
     deadline_s: float
-
-
-def _outcome_of(reading: Reading, candidate: Candidate, request: _Request, latency_ms: int) -> Attempt:
-    tokens, cost = _bill(reading, candidate, request)
-    return Attempt(
-        provider=candidate.provider.name,
-        model=candidate.model,
-        outcome=reading.outcome,
-        latency_ms=latency_ms,
-        cost=cost,
-        tokens=tokens,
-        retry_after_s=reading.retry_after_s,
-        param=reading.param,
-    )
-
-
-def _bill(reading: Reading, candidate: Candidate, request: _Request) -> tuple[TokenUsage | None, Cost]:
-    """What the attempt used and cost: as reported, else as estimated where it may have been billed, else nothing."""
-    if reading.tokens:
-        return reading.tokens, pricing.cost(reading.tokens, candidate.price, basis=CostBasis.EXACT)
-    if reading.outcome is Outcome.SUCCESS:
-        completion = estimated_tokens(len(reading.text.encode("utf-8", "surrogatepass")))
-        tokens = TokenUsage(prompt=request.prompt.estimated_tokens, completion=completion)
-    elif reading.may_be_billed:
-        tokens = routing.expected_tokens(request.prompt, request.facts.get(candidate.name, routing.UNKNOWN_FACTS))
-    else:
-        return None, NOTHING
-    return tokens, pricing.cost(tokens, candidate.price, basis=CostBasis.ESTIMATED)
-
-
-def _output_cap(prompt: Prompt, candidate: Candidate) -> int | None:
-    if prompt.max_tokens is None or candidate.max_output_tokens is None:
-        return prompt.max_tokens
-    return min(prompt.max_tokens, candidate.max_output_tokens)
-
-
-def _nothing_able(request: _Request, now: datetime) -> RequestError:
-    """Why no candidate was able, told so that the reader knows what to do."""
-    excluded = request.plan.excluded
-    reasons = {item.exclusion for item in excluded}
-    if reasons == {routing.Exclusion.CONTEXT_WINDOW}:
-        return ContextLengthError("The prompt is too long for every model that could serve it.", param="prompt")
-    soonest = min((item.open_until for item in excluded if item.open_until), default=None)
-    wait_s = max(1, math.ceil((soonest - now).total_seconds())) if soonest else None
-    told = ", ".join(f"{item.candidate.name}: {item.exclusion.value}" for item in excluded)
-    return NoProviderAvailableError(f"No provider can serve this request now ({told}).", retry_after_s=wait_s)
 
 
 def _unknown_route(model: str, configuration: Configuration) -> str:

@@ -10,6 +10,8 @@
         +-- InvalidApiKeyError            401 invalid_api_key
         +-- KeyStoreUnavailableError      503 key_store_unavailable
         +-- NotFoundError                 404 not_found
+        +-- StatsUnavailableError         503 stats_unavailable
+        +-- InternalError                 500 internal_error
         +-- RequestError                  a request that was accepted and then could not be served
             +-- ContentFilterError            400 content_filter
             +-- ContextLengthError            400 context_length_exceeded
@@ -102,6 +104,17 @@ class NotFoundError(CallerError):
     status = 404
     code = "not_found"
     type = "invalid_request_error"
+
+
+class StatsUnavailableError(CallerError):
+    """The figures can't be read: their store is out of reach."""
+
+    status = 503
+    code = "stats_unavailable"
+
+
+class InternalError(CallerError):
+    """A fault of our own, logged with its traceback."""
 
 
 class RequestError(CallerError):

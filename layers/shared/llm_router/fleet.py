@@ -13,7 +13,6 @@ from llm_router.rollups import Counters
 from llm_router.routing import TYPICAL_COMPLETION_TOKENS, Facts
 
 CACHED_FOR_S = 5.0
-_CANDIDATE = "candidate#"
 
 
 class FleetFacts:
@@ -39,22 +38,12 @@ class FleetFacts:
 
 def facts(totals: Mapping[str, Counters]) -> dict[str, Facts]:
     """By candidate's name, from the total rollups by dimension."""
-    return {
-        dimension.removeprefix(_CANDIDATE): _facts(counters)
-        for dimension, counters in totals.items()
-        if dimension.startswith(_CANDIDATE)
-    }
-
-
-def success_rate(counters: Counters) -> float | None:
-    """The share of attempts that were not the provider's failure; None where there were none."""
-    attempts = int(counters.get("attempts", 0))
-    return None if attempts == 0 else 1 - int(counters.get("failed_attempts", 0)) / attempts
+    return {name: _facts(counters) for name, counters in rollups.by_candidate(totals).items()}
 
 
 def _facts(counters: Counters) -> Facts:
     served = int(counters.get("requests", 0))
-    rate = success_rate(counters)
+    rate = rollups.success_rate(counters)
     return Facts(
         latency_ms=sketch.quantile_ms(rollups.latency_counts(counters), 0.5),
         success_rate=1.0 if rate is None else rate,

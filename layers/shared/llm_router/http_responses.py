@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from llm_router import json_text, statistics
+from llm_router import figures, json_text
 from llm_router.dispatcher import Answer
 from llm_router.errors import CallerError
 from llm_router.usage import UsageRecord
@@ -25,7 +25,7 @@ def generated(answer: Answer, *, warnings: list[dict[str, str]]) -> Response:
         "modelUsed": answer.model,
         "tokens": tokens.total if tokens else None,
         "cost": record.cost.usd,
-        "latency": statistics.seconds(record.latency_ms or 0),
+        "latency": figures.seconds(record.latency_ms or 0),
         "response": answer.text,
         "status": "success",
         "requestId": record.request_id,
@@ -33,7 +33,7 @@ def generated(answer: Answer, *, warnings: list[dict[str, str]]) -> Response:
         "completionTokens": tokens.completion if tokens else None,
         "costBasis": record.cost.basis.value,
         "warnings": warnings,
-        "attempts": statistics.attempt_rows(record.attempts),
+        "attempts": figures.attempt_rows(record.attempts),
     }
     headers = {
         **_record_headers(record),
@@ -51,7 +51,7 @@ def failed(error: CallerError, record: UsageRecord | None = None, *, request_id:
     }
     headers = {"x-request-id": request_id} if request_id else {}
     if record:
-        body["attempts"] = statistics.attempt_rows(record.attempts)
+        body["attempts"] = figures.attempt_rows(record.attempts)
         headers |= _record_headers(record)
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)

@@ -55,11 +55,12 @@ class Ledger:
     def insert(self, record: UsageRecord) -> UsageRecord:
         """Put a new record into the journal; the one returned says at which position it now stands."""
         while True:
+            if self._is_late(record):
+                record = replace(record, position=self.new_position())
             self._put(record)
-            if self._clock.now() - positions.time_of(record.position) < timedelta(seconds=INSERT_WITHIN_S):
+            if not self._is_late(record):
                 return record
-            late, record = record, replace(record, position=self.new_position())
-            self._delete(late)
+            self._delete(record)
 
     def note_attempts(self, record: UsageRecord) -> None:
         """Write down the attempts so far and the one about to start, while the record is pending."""
@@ -71,16 +72,16 @@ class Ledger:
     def settle(self, record: UsageRecord) -> UsageRecord:
         """Write the end of a request, exactly once, whatever became of its opening.
 
-        A record that is not there (DynamoDB was down when it was opened) is inserted at a new position; one that was
-        given up as unsettled is corrected; one that is settled already is this very record, written by a try whose
-        acknowledgement got lost.
+        A record that is not there (DynamoDB was down when it was opened) is inserted, at a new position where its own
+        has become too old; one that was given up as unsettled is corrected; one that is settled already is this very
+        record, written by a try whose acknowledgement got lost.
         """
         with self._asking("UpdateItem"):
             found = self._update(record.position, journal_items.record_values(record), only_if=RecordState.PENDING)
         if found is None:
             return record
         if not found:
-            return self.insert(replace(record, position=self.new_position()))
+            return self.insert(record)
         before = journal_items.record_of(found)
         if before.state is RecordState.UNSETTLED:
             return self._correct(before, record)
@@ -150,15 +151,20 @@ class Ledger:
             if not start:
                 return
 
+    def _is_late(self, record: UsageRecord) -> bool:
+        return self._clock.now() - positions.time_of(record.position) >= timedelta(seconds=INSERT_WITHIN_S)
+
     def _put(self, record: UsageRecord) -> None:
-        """A put that is repeated because its acknowledgement got lost writes the same again."""
+        """An opening that is repeated, or arrives after the settlement that it belongs to, changes nothing."""
         values = {
             **journal_items.journal_key(record.position),
             **journal_items.record_values(record),
             "expires_at": int((record.opened_at + self._retention).timestamp()),
         }
-        with self._asking("PutItem"):
-            self._client().put_item(TableName=self._table, Item=journal_items.to_item(values))
+        opening = record.state is RecordState.PENDING
+        condition: Any = {"ConditionExpression": "attribute_not_exists(pk)"} if opening else {}
+        with self._asking("PutItem"), self._agreeing():
+            self._client().put_item(TableName=self._table, Item=journal_items.to_item(values), **condition)
 
     def _delete(self, record: UsageRecord) -> None:
         key = journal_items.to_item(journal_items.journal_key(record.position))
@@ -201,6 +207,15 @@ class Ledger:
         with self._asking("TransactWriteItems"):
             self._client().transact_write_items(TransactItems=[{"Put": put}, {"Update": update}])
         return correction
+
+    @contextmanager
+    def _agreeing(self) -> Iterator[None]:
+        """A failed condition is an answer: the record is there already."""
+        try:
+            yield
+        except ClientError as error:
+            if aws.error_code(error) != "ConditionalCheckFailedException":
+                raise
 
     @contextmanager
     def _asking(self, operation: str) -> Iterator[None]:

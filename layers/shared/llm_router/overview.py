@@ -1,4 +1,4 @@
-"""What an operator looks at: the figures, the published document, and the state of each candidate."""
+"""What an operator asks the router for: the figures, and the state of each candidate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from llm_router import statistics
+from llm_router import figures
+from llm_router.aggregator import Aggregator
 from llm_router.candidates import Candidate, Configuration, Price
 from llm_router.clock import Clock
 from llm_router.fleet import FleetFacts
@@ -21,14 +22,16 @@ AGGREGATE_S = 2.0
 @dataclass(frozen=True, slots=True)
 class Overview:
     configuration: Configuration
+    aggregator: Aggregator
     statistics: Statistics
     facts: FleetFacts
     keys: KeyReader
     clock: Clock
 
     async def stats(self) -> dict[str, object]:
-        """The body of `GET /stats`. Raises StoreError."""
-        return statistics.document(await asyncio.to_thread(self.statistics.snapshot, aggregate_s=AGGREGATE_S))
+        """The body of `GET /stats`. Raises StoreError. Aggregates first, so that what is left to add is short."""
+        await asyncio.to_thread(self.aggregator.run, limit_s=AGGREGATE_S)
+        return figures.document(await asyncio.to_thread(self.statistics.snapshot))
 
     async def providers(self, health: Mapping[str, Health]) -> dict[str, object]:
         """The body of `GET /providers`: breakers as this process knows them."""
@@ -55,7 +58,7 @@ class Overview:
         if candidate.provider.auth.needs_key and name not in keys:
             return {**state, "state": "no_key", "reason": f"left out: {self.keys.how_to_store(name)}"}
         if health.is_open(self.clock.now()) and health.open_until and health.reason:
-            until = statistics.timestamp(health.open_until)
+            until = figures.timestamp(health.open_until)
             return {**state, "state": "open", "reason": health.reason.value, "openUntil": until}
         return {**state, "state": "closed", "reason": None}
 
@@ -63,7 +66,7 @@ class Overview:
 def _facts(facts: Facts) -> dict[str, object]:
     return {
         "successRate": round(facts.success_rate, 4),
-        "latency": None if facts.latency_ms is None else statistics.seconds(facts.latency_ms),
+        "latency": None if facts.latency_ms is None else figures.seconds(facts.latency_ms),
     }
 
 

@@ -12,6 +12,7 @@ from llm_router.usage import Attempt, Cost, CostBasis, Outcome, RecordState, Usa
 
 ALL = "all"
 LATENCY = "latency_"
+CANDIDATE = "candidate#"
 
 THE_REQUESTS_OWN = frozenset({Outcome.SUCCESS, Outcome.CONTEXT_LENGTH, Outcome.CONTENT_FILTER, Outcome.BAD_REQUEST})
 """Outcomes that say nothing against the provider."""
@@ -60,6 +61,18 @@ def summed(parts: Iterable[Counters]) -> Counters:
     return sums
 
 
+def by_candidate(totals: Mapping[str, Counters]) -> dict[str, Counters]:
+    """Of sums by dimension, those of candidates, by the candidate's name."""
+    prefix = len(CANDIDATE)
+    return {name[prefix:]: counters for name, counters in totals.items() if name.startswith(CANDIDATE)}
+
+
+def success_rate(counters: Counters) -> float | None:
+    """The share of attempts that were not the provider's failure; None where there were none."""
+    attempts = int(counters.get("attempts", 0))
+    return None if attempts == 0 else 1 - int(counters.get("failed_attempts", 0)) / attempts
+
+
 def latency_counts(counters: Counters) -> dict[int, int]:
     """The sketch inside a rollup's counters."""
     found = {int(name.removeprefix(LATENCY)): int(n) for name, n in counters.items() if name.startswith(LATENCY)}
@@ -70,7 +83,7 @@ def _by_dimension(record: UsageRecord) -> Mapping[str, Counters]:
     """The counters that one counted record adds to the sum of all and to that of each candidate it touched."""
     dimensions: dict[str, Counters] = {ALL: _of_request(record)}
     for name in _candidates(record):
-        dimensions[f"candidate#{name}"] = _of_candidate(record, name)
+        dimensions[CANDIDATE + name] = _of_candidate(record, name)
     return dimensions
 
 
@@ -157,7 +170,7 @@ def _candidates(record: UsageRecord) -> list[str]:
 def _keys(record: UsageRecord) -> Iterable[RollupKey]:
     for counted in (record, record.replaces):
         if counted:
-            for dimension in (ALL, *(f"candidate#{name}" for name in _candidates(counted))):
+            for dimension in (ALL, *(CANDIDATE + name for name in _candidates(counted))):
                 yield from _periods(counted, dimension)
 
 

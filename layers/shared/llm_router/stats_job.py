@@ -1,0 +1,48 @@
+"""What the schedule runs: aggregate, then publish the page and its figures, then say how it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_lambda_powertools import Logger
+
+from llm_router import figures
+from llm_router.aggregator import Aggregator
+from llm_router.publisher import Publisher
+from llm_router.statistics import Statistics
+
+RESERVED_TO_PUBLISH_S = 15.0
+SHORTEST_AGGREGATION_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StatsJob:
+    aggregator: Aggregator
+    statistics: Statistics
+    publisher: Publisher
+    logger: Logger
+    stage: str
+
+    def run(self, *, limit_s: float) -> dict[str, object]:
+        """Aggregate for what `limit_s` seconds leave after publishing, publish, and report. Raises StoreError.
+
+        What is left for the next run is no failure: `behind_s` says how much that is.
+        """
+        run = self.aggregator.run(limit_s=max(limit_s - RESERVED_TO_PUBLISH_S, SHORTEST_AGGREGATION_S))
+        snapshot = self.statistics.snapshot()
+        self.publisher.publish(
+            figures.published(
+                snapshot,
+                hours=self.statistics.hours(snapshot),
+                recent=self.statistics.recent(),
+                stage=self.stage,
+                behind_s=run.behind_s,
+            )
+        )
+        report: dict[str, object] = {
+            "records": run.records,
+            "behind_s": round(run.behind_s, 3),
+            "as_of": figures.timestamp(snapshot.as_of),
+        }
+        self.logger.info("aggregated", extra={"event": "aggregated", **report})
+        return report

@@ -1,0 +1,56 @@
+"""Which one error reaches a caller whose request no candidate could serve. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+
+from llm_router.errors import (
+    AllProvidersFailedError,
+    ContentFilterError,
+    ContextLengthError,
+    DeadlineExceededError,
+    NoProviderAvailableError,
+    RefusedRequestError,
+    RequestError,
+)
+from llm_router.routing import Excluded, Exclusion, Plan
+from llm_router.usage import Attempt, Outcome
+
+
+def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bool) -> RequestError:
+    """`attempts` are all that failed; `in_time` says that the deadline would have allowed another."""
+    if not attempts:
+        return _too_late() if plan.places and not in_time else _nothing_able(plan.excluded, now)
+    by_outcome = {attempt.outcome: attempt for attempt in reversed(attempts)}
+    if Outcome.CONTENT_FILTER in by_outcome:
+        return ContentFilterError("The provider's content filter refused this request.")
+    if by_outcome.keys() == {Outcome.CONTEXT_LENGTH}:
+        return _too_long()
+    if refused := by_outcome.get(Outcome.BAD_REQUEST):
+        return RefusedRequestError("The providers call this request invalid.", param=refused.param)
+    if not in_time:
+        return _too_late()
+    return AllProvidersFailedError("Every provider that could serve this request failed.")
+
+
+def _nothing_able(excluded: Sequence[Excluded], now: datetime) -> RequestError:
+    """Why no candidate was able, told so that the reader knows what to do."""
+    if {item.exclusion for item in excluded} == {Exclusion.CONTEXT_WINDOW}:
+        return _too_long()
+    soonest = min((item.open_until for item in excluded if item.open_until), default=None)
+    wait_s = max(1, math.ceil((soonest - now).total_seconds())) if soonest else None
+    told = ", ".join(f"{item.candidate.name}: {item.exclusion.value}" for item in excluded)
+    return NoProviderAvailableError(f"No provider can serve this request now ({told}).", retry_after_s=wait_s)
+
+
+def _too_long() -> RequestError:
+    return ContextLengthError("The prompt is too long for every model that could serve it.", param="prompt")
+
+
+def _too_late() -> RequestError:
+    return DeadlineExceededError(
+        "No provider answered before the deadline. For answers that take long, use the streaming door "
+        "/v1/chat/completions once it is there, or raise the route's timeout_s."
+    )
