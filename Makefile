@@ -24,6 +24,12 @@ $(VENV)/.ready: requirements.txt infra/local/requirements.txt layers/shared/requ
 .PHONY: setup
 setup: $(VENV)/.ready  ## Create .venv and install the pinned packages
 
+# --- On this machine --------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: setup  ## The whole router on this machine: PORT, HOST, PROVIDERS_FILE, STATE_DIR
+	@PYTHONPATH=layers/shared:. exec $(PY) -m infra.local.run
+
 # --- Quality ----------------------------------------------------------------------------------------------------
 
 .PHONY: check

@@ -31,6 +31,9 @@ SAFE_BEHIND_S = 60.0
 
 KEYS_A_BATCH = 100
 
+FIRST, LAST = "0", "~"
+"""Before and after every position."""
+
 
 class Ledger:
     """`shards` is how many partitions new records are spread over; `retention_days` when they expire."""
@@ -120,14 +123,15 @@ class Ledger:
         self, position: str, *, shard: int, until: datetime | None = None, page: int = 500
     ) -> Iterator[UsageRecord]:
         """The shard's records past `position`, in order, up to the time `until`; consistent, read page by page."""
-        end = positions.lower_bound(until) if until else "~"
+        end = positions.lower_bound(until) if until else LAST
         if position >= end:
             return
-        yield from self._query(shard, position, end, page=page, forward=True)
+        low = position or FIRST  # DynamoDB refuses an empty key
+        yield from self._query(shard, low, end, page=page, forward=True)
 
     def latest(self, count: int, *, shard: int) -> list[UsageRecord]:
         """The shard's last records, newest first."""
-        records = self._query(shard, "0", "~", page=count, forward=False)
+        records = self._query(shard, FIRST, LAST, page=count, forward=False)
         return [record for record, _ in zip(records, range(count), strict=False)]
 
     def _query(self, shard: int, low: str, high: str, *, page: int, forward: bool) -> Iterator[UsageRecord]:

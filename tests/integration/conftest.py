@@ -1,0 +1,80 @@
+"""The real store on moto, with a clock that a test can move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from infra.local import template
+from llm_router.aggregator import Aggregator
+from llm_router.checkpoints import Checkpoints
+from llm_router.clock import Clock
+from llm_router.ledger import Ledger
+from llm_router.statistics import Statistics
+
+
+@dataclass
+class MovingClock:
+    """Stands still until it is moved; ids are numbered, so that a test can be run again."""
+
+    at: datetime = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    ids: int = 0
+    slept: list[float] = field(default_factory=list)
+
+    def move(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+    def as_clock(self) -> Clock:
+        return Clock(
+            now=lambda: self.at,
+            monotonic_s=lambda: self.at.timestamp(),
+            random_bits=self._random_bits,
+            jitter=lambda: 0.0,
+        )
+
+    def _random_bits(self, count: int) -> int:
+        """The low bits choose the shard: one after the other."""
+        self.ids += 1
+        return (self.ids << 40 | self.ids) % (1 << count)
+
+
+@dataclass(frozen=True)
+class Books:
+    client: object
+    moving: MovingClock
+    clock: Clock
+    ledger: Ledger
+    checkpoints: Checkpoints
+    aggregator: Aggregator
+    statistics: Statistics
+
+
+LEDGER_TABLE, STATE_TABLE = "ledger", "state"
+
+
+@pytest.fixture
+def dynamodb():
+    with mock_aws():
+        client = boto3.client("dynamodb")
+        template.create_table(client, logical_name="LedgerTable", name=LEDGER_TABLE)
+        template.create_table(client, logical_name="StateTable", name=STATE_TABLE)
+        yield client
+
+
+def open_books(client, *, shards: int = 4) -> Books:
+    moving = MovingClock()
+    clock = moving.as_clock()
+    ledger = Ledger(lambda: client, table=LEDGER_TABLE, shards=shards, retention_days=400, clock=clock)
+    checkpoints = Checkpoints(lambda: client, table=LEDGER_TABLE)
+    aggregator = Aggregator(ledger=ledger, checkpoints=checkpoints, clock=clock)
+    statistics = Statistics(ledger=ledger, checkpoints=checkpoints, clock=clock)
+    return Books(client, moving, clock, ledger, checkpoints, aggregator, statistics)
+
+
+@pytest.fixture
+def books(dynamodb):
+    return open_books(dynamodb)
