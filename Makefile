@@ -56,3 +56,6 @@ test: setup  ## Unit, integration, contract and end-to-end tests
 prices: setup  ## Rewrite the catalogue of prices from the published data and print what changed
 	@$(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off -r infra/prices/requirements.txt
 	@$(PY) infra/prices/update.py
+
+include infra/browser/targets.mk
+include infra/sam/targets.mk

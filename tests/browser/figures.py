@@ -52,6 +52,10 @@ def request(number: int = 1, **changes: object) -> dict[str, object]:
     } | changes
 
 
+def warning(message: str, *, at: str = AS_OF) -> dict[str, object]:
+    return {"at": at, "kind": "unsettled", "message": message}
+
+
 def document(**changes: object) -> dict[str, object]:
     """A small, whole document."""
     return {
@@ -66,6 +70,7 @@ def document(**changes: object) -> dict[str, object]:
         "costBasis": {"exact": 10, "estimated": 1, "unknown": 1},
         "requestCounts": {"success": 11, "failed": 1},
         "pending": 0,
+        "unsettled": 0,
         "successRate": Decimal("0.9167"),
         "providers": {
             "groq": {**model(), "models": {"llama-3.1-8b-instant": model()}},
@@ -75,32 +80,47 @@ def document(**changes: object) -> dict[str, object]:
             },
         },
         "hours": [
-            {"hour": "2026-11-23T00:00:00Z", "requests": 7, "failed": 1, "tokens": 2250, "cost": Decimal("0.000834567")},
+            {
+                "hour": "2026-11-23T00:00:00Z",
+                "requests": 7,
+                "failed": 1,
+                "tokens": 2250,
+                "cost": Decimal("0.000834567"),
+            },
             {"hour": "2026-11-23T02:00:00Z", "requests": 5, "failed": 0, "tokens": 1200, "cost": Decimal("0.0004")},
         ],
         "recent": [
-            request(2, attempts=[attempt(outcome="server_error", latency=Decimal("0.2")), attempt("openai")], provider="openai", modelUsed="gpt-4o-mini"),
+            request(
+                2,
+                attempts=[attempt(outcome="server_error", latency=Decimal("0.2")), attempt("openai")],
+                provider="openai",
+                modelUsed="gpt-4o-mini",
+            ),
             request(1),
         ],
         "warnings": [],
-        "candidates": [
-            {"candidate": "groq/llama-3.1-8b-instant", "state": "closed", "reason": None},
-            {"candidate": "openai/gpt-4o-mini", "state": "no_key", "reason": "left out: set OPENAI_API_KEY"},
-        ],
     } | changes
 
 
 def empty() -> dict[str, object]:
     """What is published before the first request."""
     return document(
-        totalRequests=0, totalTokens=0, promptTokens=0, completionTokens=0, totalCost=0,
-        costBasis={"exact": 0, "estimated": 0, "unknown": 0}, requestCounts={"success": 0, "failed": 0},
-        successRate=None, providers={}, hours=[], recent=[],
+        totalRequests=0,
+        totalTokens=0,
+        promptTokens=0,
+        completionTokens=0,
+        totalCost=0,
+        costBasis={"exact": 0, "estimated": 0, "unknown": 0},
+        requestCounts={"success": 0, "failed": 0},
+        successRate=None,
+        providers={},
+        hours=[],
+        recent=[],
     )
 
 
 def busy() -> dict[str, object]:
-    """Two days of traffic over five models, with failures, estimates, unknowns and warnings: for layout and pictures."""
+    """Two days of traffic over four models, with failures, estimates, unknowns and warnings: for layout."""
     hours = [_hour(back) for back in range(47, -1, -1) if back % 13 != 6]
     return document(
         totalRequests=48_211, totalTokens=31_804_977, promptTokens=24_120_433, completionTokens=7_684_544,
@@ -108,22 +128,16 @@ def busy() -> dict[str, object]:
         requestCounts={"success": 48_170, "failed": 41}, pending=3, successRate=Decimal("0.9991"),
         providers=_busy_providers(), hours=hours, recent=[_busy_request(number) for number in range(24, 0, -1)],
         warnings=[
-            {"at": "2026-11-23T01:12:40Z", "kind": "catalogue_old", "message": "The catalogue of prices is 64 days old. Run make prices."},
-            {"at": "2026-11-22T22:03:11Z", "kind": "key_refused", "message": "mistral refuses our key. Store a new one, then switch it on again."},
-        ],
-        candidates=[
-            {"candidate": "groq/llama-3.1-8b-instant", "state": "closed", "reason": None},
-            {"candidate": "groq/llama-3.3-70b-versatile", "state": "closed", "reason": None},
-            {"candidate": "openai/gpt-4o-mini", "state": "closed", "reason": None},
-            {"candidate": "mistral/mistral-small-latest", "state": "open", "reason": "refused"},
-            {"candidate": "deepseek/deepseek-chat", "state": "no_key", "reason": "left out: set DEEPSEEK_API_KEY"},
+            warning("The prices are 64 days old. Run make prices.", at="2026-11-23T01:12:40Z"),
+            warning("mistral refuses our key. Store a new one.", at="2026-11-22T22:03:11Z"),
         ],
     )  # fmt: skip
 
 
 def _hour(back: int) -> dict[str, object]:
     at = datetime(2026, 11, 23, 2, tzinfo=UTC) - timedelta(hours=back)
-    by_day = (60, 40, 30, 28, 40, 90, 220, 480, 900, 1300, 1500, 1480, 1350, 1420, 1500, 1440, 1300, 1000, 800, 620, 500, 360, 220, 120)
+    by_day = [60, 40, 30, 28, 40, 90, 220, 480, 900, 1300, 1500, 1480]
+    by_day += [1350, 1420, 1500, 1440, 1300, 1000, 800, 620, 500, 360, 220, 120]
     requests = by_day[at.hour] + (back * 37) % 90
     return {
         "hour": f"{at:%Y-%m-%dT%H}:00:00Z",
@@ -135,26 +149,44 @@ def _hour(back: int) -> dict[str, object]:
 
 
 def _busy_providers() -> dict[str, object]:
-    def latency(p50: str, p95: str) -> dict[str, Decimal]:
-        return {"p50": Decimal(p50), "p95": Decimal(p95)}
-
+    groq = {
+        "llama-3.1-8b-instant": _model(
+            36_110, 22_904_118, "1.20551", failed=370, rate="0.9899", p50="0.331", p95="0.82"
+        ),
+        "llama-3.3-70b-versatile": _model(3792, 2_607_086, "0.90753", failed=68, rate="0.9824", p50="0.61", p95="1.4"),
+    }
+    openai = _model(7801, 5_904_300, "10.11414", estimated=96, failed=5, rate="0.9994", p50="0.884", p95="2.31")
+    mistral = _model(467, 389_473, "0.18000365", unknown=12, failed=45, rate="0.9121", p50="0.72", p95="3.05")
+    both = _model(39_902, 25_511_204, "2.11304", failed=438, rate="0.9891", p50="0.352", p95="0.941")
     return {
-        "groq": {
-            **model(requests=39_902, tokens=25_511_204, cost=Decimal("2.11304"), attempts=40_340, failedAttempts=438, successRate=Decimal("0.9891"), latency=latency("0.352", "0.941")),
-            "models": {
-                "llama-3.1-8b-instant": model(requests=36_110, tokens=22_904_118, cost=Decimal("1.20551"), attempts=36_480, failedAttempts=370, successRate=Decimal("0.9899"), latency=latency("0.331", "0.82")),
-                "llama-3.3-70b-versatile": model(requests=3792, tokens=2_607_086, cost=Decimal("0.90753"), attempts=3860, failedAttempts=68, successRate=Decimal("0.9824"), latency=latency("0.61", "1.4")),
-            },
-        },
-        "openai": {
-            **model(requests=7801, tokens=5_904_300, cost=Decimal("10.11414"), costBasis={"exact": 7705, "estimated": 96, "unknown": 0}, attempts=7806, failedAttempts=5, successRate=Decimal("0.9994"), latency=latency("0.884", "2.31")),
-            "models": {"gpt-4o-mini": model(requests=7801)},
-        },
-        "mistral": {
-            **model(requests=467, tokens=389_473, cost=Decimal("0.18000365"), costBasis={"exact": 455, "estimated": 0, "unknown": 12}, attempts=512, failedAttempts=45, successRate=Decimal("0.9121"), latency=latency("0.72", "3.05")),
-            "models": {"mistral-small-latest": model(requests=467)},
-        },
-    }  # fmt: skip
+        "groq": {**both, "models": groq},
+        "openai": {**openai, "models": {"gpt-4o-mini": openai}},
+        "mistral": {**mistral, "models": {"mistral-small-latest": mistral}},
+    }
+
+
+def _model(
+    requests: int,
+    tokens: int,
+    cost: str,
+    *,
+    failed: int,
+    rate: str,
+    p50: str,
+    p95: str,
+    estimated: int = 0,
+    unknown: int = 0,
+) -> dict[str, object]:
+    return model(
+        requests=requests,
+        tokens=tokens,
+        cost=Decimal(cost),
+        costBasis={"exact": requests - estimated - unknown, "estimated": estimated, "unknown": unknown},
+        attempts=requests + failed,
+        failedAttempts=failed,
+        successRate=Decimal(rate),
+        latency={"p50": Decimal(p50), "p95": Decimal(p95)},
+    )
 
 
 def _busy_request(number: int) -> dict[str, object]:
@@ -163,12 +195,82 @@ def _busy_request(number: int) -> dict[str, object]:
     tokens = 120 + number * 97 % 700
     to_openai = {"provider": "openai", "modelUsed": "gpt-4o-mini"}
     if number == 24:
-        return request(number, at=at, status="pending", cost=0, tokens=0, latency=None, provider=None, modelUsed=None, attempts=[])
+        return request(
+            number, at=at, status="pending", cost=0, tokens=0, latency=None, provider=None, modelUsed=None, attempts=[]
+        )
     if number in (22, 15):
-        return request(number, at=at, tokens=tokens, cost=cost, **to_openai, attempts=[attempt(outcome="rate_limited", latency=Decimal("0.081")), attempt("openai", latency=Decimal("0.9"))])
+        return request(
+            number,
+            at=at,
+            tokens=tokens,
+            cost=cost,
+            **to_openai,
+            attempts=[
+                attempt(outcome="rate_limited", latency=Decimal("0.081")),
+                attempt("openai", latency=Decimal("0.9")),
+            ],
+        )
     if number == 19:
-        tries = [attempt(outcome="server_error"), attempt(outcome="server_error", latency=Decimal("0.311")), attempt("openai", "timeout", latency=Decimal(10))]
-        return request(number, at=at, status="failed", error="all_providers_failed", tokens=0, cost=None, costBasis="unknown", latency=Decimal("10.604"), attempts=tries)
+        tries = [
+            attempt(outcome="server_error"),
+            attempt(outcome="server_error", latency=Decimal("0.311")),
+            attempt("openai", "timeout", latency=Decimal(10)),
+        ]
+        return request(
+            number,
+            at=at,
+            status="failed",
+            error="all_providers_failed",
+            tokens=0,
+            cost=None,
+            costBasis="unknown",
+            latency=Decimal("10.604"),
+            attempts=tries,
+        )
     if number == 17:
-        return request(number, at=at, tokens=tokens, cost=cost, costBasis="estimated", **to_openai, attempts=[attempt("openai")])
+        return request(
+            number, at=at, tokens=tokens, cost=cost, costBasis="estimated", **to_openai, attempts=[attempt("openai")]
+        )
     return request(number, at=at, tokens=tokens, cost=cost, latency=Decimal(280 + number * 53 % 700) / 1000)
+
+
+def answer(**changes: object) -> dict[str, object]:
+    """What `POST /generate` answers, here after a failover."""
+    return {
+        "provider": "openai",
+        "modelUsed": "gpt-4o-mini",
+        "tokens": 15,
+        "cost": Decimal("0.00000075"),
+        "latency": Decimal("1.2"),
+        "response": "It sends each prompt to the cheapest provider that works.",
+        "status": "success",
+        "requestId": "01KAQ000000000000000000001",
+        "promptTokens": 9,
+        "completionTokens": 6,
+        "costBasis": "exact",
+        "warnings": [],
+        "attempts": [attempt(outcome="server_error"), attempt("openai")],
+    } | changes
+
+
+def hostile(text: str) -> dict[str, object]:
+    """A document that has `text` wherever a text can stand that somebody else chose."""
+    tries = [{"provider": text, "model": text, "outcome": text, "latency": Decimal("0.2")}]
+    return document(
+        stage=text,
+        providers={text: {**model(), "models": {text: model(), f"{text}2": model()}}},
+        recent=[
+            request(
+                1,
+                requestId=text,
+                route=text,
+                provider=text,
+                modelUsed=text,
+                costBasis=text,
+                attempts=tries,
+                warnings=[text],
+            ),
+            request(2, status=text, error=text, attempts=tries),
+        ],
+        warnings=[{"at": text, "kind": text, "message": text}, {"at": AS_OF, "kind": text, "message": None}],
+    )

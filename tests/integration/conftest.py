@@ -31,7 +31,7 @@ class MovingClock:
     def as_clock(self) -> Clock:
         return Clock(
             now=lambda: self.at,
-            monotonic_s=lambda: self.at.timestamp(),
+            monotonic_s=lambda: self.at.timestamp(),  # noqa: PLW0108  # `at` changes, a bound method would not
             random_bits=self._random_bits,
             jitter=lambda: 0.0,
         )

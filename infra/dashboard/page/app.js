@@ -4,16 +4,17 @@ import { parse } from "./decimals.js";
 import { date, isRecord, records, size, text } from "./fields.js";
 import * as freshness from "./freshness.js";
 import * as hours from "./hours.js";
-import * as notices from "./notices.js";
 import * as prompt from "./prompt.js";
 import * as providers from "./providers.js";
 import * as recent from "./recent.js";
 import * as tiles from "./tiles.js";
+import * as warnings from "./warnings.js";
 import * as welcome from "./welcome.js";
 
 const READ_LIMIT_MS = 10_000;
-const LOCAL = { everyMs: 5_000, every: "every 5 seconds", staleMs: 60_000 };
-const DEPLOYED = { everyMs: 60_000, every: "every minute", staleMs: 15 * 60_000 };
+const EVERY_MS = 5_000;
+const LOCAL_STALE_MS = 60_000; // published every few seconds there
+const DEPLOYED_STALE_MS = 15 * 60_000; // published every 5 minutes
 
 const $ = (id) => document.getElementById(id);
 const generateUrl = document.querySelector('meta[name="generate-url"]')?.content.trim() ?? "";
@@ -24,8 +25,8 @@ let clockAheadMs = 0;
 let timer = null;
 let reading = null;
 
-function rhythm() {
-  return generateUrl || figures?.stage === "local" ? LOCAL : DEPLOYED;
+function staleMs() {
+  return generateUrl || figures?.stage === "local" ? LOCAL_STALE_MS : DEPLOYED_STALE_MS;
 }
 
 /** Reads once; a second call meanwhile waits for the first. */
@@ -33,7 +34,7 @@ function refresh() {
   clearTimeout(timer);
   reading ??= read().finally(() => {
     reading = null;
-    if (!document.hidden) timer = setTimeout(refresh, rhythm().everyMs);
+    if (!document.hidden) timer = setTimeout(refresh, EVERY_MS);
   });
   return reading;
 }
@@ -84,7 +85,7 @@ function asOf() {
 
 function tick() {
   if (!figures && !failure) return;
-  freshness.show({ line: $("freshness"), problem: $("problem") }, { asOf: asOf(), failure, clockAheadMs, ...rhythm() });
+  freshness.show({ line: $("freshness"), problem: $("problem") }, { asOf: asOf(), failure, clockAheadMs, staleMs: staleMs() });
 }
 
 function show() {
@@ -97,8 +98,7 @@ function show() {
   tiles.show($("tiles"), figures);
   hours.show({ charts: $("charts"), table: $("hours") }, figures, asOf());
   providers.show($("providers"), figures);
-  notices.showWarnings($("warnings"), figures);
-  notices.showCandidates($("candidates"), figures);
+  warnings.show($("warnings"), figures);
   recent.show($("recent"), figures, asOf());
 }
 

@@ -19,6 +19,7 @@ export function candidateName(provider, model) {
   if (!company && !name) return null;
   return [
     company ? quoted(company, { className: "provider-name" }) : null,
+    " ",
     name ? quoted(name, { className: "model-name" }) : null,
   ];
 }

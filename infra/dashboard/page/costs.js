@@ -1,23 +1,29 @@
-// How a cost is shown: with its basis, and never as 0 where it is unknown.
+// How a cost is shown: every digit of it, with its basis, and never as 0 where it is unknown.
 
-import { element } from "./elements.js";
+import { element, quoted } from "./elements.js";
 import { decimal, record, size, text } from "./fields.js";
-import { count, exactUsd, usd } from "./formats.js";
+import { count, usd } from "./formats.js";
+
+const MOST_ALIGNED = 12; // 0.0000375 USD per thousand tokens needs 10 a token
+
+/** How many decimals a column of sums needs so that their points stand below each other. */
+export function decimalsOf(costs) {
+  return Math.max(2, ...costs.map((cost) => Math.min(MOST_ALIGNED, decimal(cost)?.scale ?? 0)));
+}
 
 /** One request's cost, with how far it can be trusted. */
 export function costOf({ cost, costBasis }, decimals) {
   const sum = decimal(cost);
   const basis = text(costBasis);
   if (sum === null || basis === "unknown") return [unknown()];
-  return [figure(sum, decimals), basis ? element("small", { class: `basis basis-${known(basis)}` }, basis) : null];
+  const kind = basis === "exact" ? "basis" : "basis doubtful";
+  return [figure(sum, decimals), basis ? [" ", element("small", { class: kind }, quoted(basis))] : null];
 }
 
 /** A sum over requests, with how many of its parts are estimates and how many are missing from it. */
 export function costOfMany({ cost, costBasis }, decimals) {
-  const sum = decimal(cost);
   const notes = element("small", { class: "note" }, doubts(costBasis).join(", "));
-  if (isUnknown(cost, costBasis)) return [unknown(), notes];
-  return [figure(sum, decimals), notes];
+  return [isUnknown(cost, costBasis) ? unknown() : figure(decimal(cost), decimals), notes];
 }
 
 /** True where no part of a sum is known: then 0 would be a lie. */
@@ -36,13 +42,9 @@ export function doubts(costBasis) {
 }
 
 function figure(sum, decimals) {
-  return element("span", { class: "figure", title: exactUsd(sum) }, usd(sum, decimals));
+  return element("span", { class: "figure" }, usd(sum, decimals));
 }
 
 function unknown() {
   return element("span", { class: "unknown" }, "unknown");
-}
-
-function known(basis) {
-  return ["exact", "estimated"].includes(basis) ? basis : "other";
 }

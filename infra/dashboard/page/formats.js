@@ -1,10 +1,7 @@
 // Figures as people read them. Money and counts come as Decimal and keep their digits.
 
-import { Decimal } from "./decimals.js";
-
 export const ABSENT = "–";
-const MOST_COST_DECIMALS = 10;
-const TILE_DIGITS = 4;
+const SHORT_DIGITS = 4;
 
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -42,25 +39,9 @@ export function seconds(value) {
   return value ? `${count(value.rounded(3), 3)} s` : ABSENT;
 }
 
-/** Every digit of a sum. */
-export function exactUsd(value) {
-  return withSign(value, count(magnitude(value)));
-}
-
-/** A sum with as many decimals as its column has; what would round to nothing is shown as less than the smallest. */
-export function usd(value, decimals) {
-  const rounded = value.rounded(decimals);
-  if (rounded.isZero && !value.isZero) return `<$${new Decimal(1n, decimals).toFixed(decimals)}`;
-  return withSign(value, count(magnitude(rounded), decimals));
-}
-
-/** How many decimals a column of sums needs so that they line up: cents for hundreds, all digits for small ones. */
-export function usdDecimals(values) {
-  const known = values.filter((value) => value !== null);
-  const largest = Math.max(0, ...known.map((value) => Math.abs(value.toNumber())));
-  const needed = Math.max(2, ...known.map((value) => value.scale));
-  const most = largest >= 100 ? 2 : largest >= 1 ? 4 : MOST_COST_DECIMALS;
-  return Math.min(needed, most);
+/** Every digit of a sum, and zeros up to `decimals` of them after the point. */
+export function usd(value, decimals = 0) {
+  return withSign(value, count(magnitude(value), decimals));
 }
 
 /** A sum in short: to the cent from one dollar on, else four digits that matter. */
@@ -69,7 +50,7 @@ export function shortUsd(value) {
   const size = magnitude(value);
   if (size.toNumber() >= 1) return withSign(value, count(size.rounded(2), 2));
   const zeros = size.scale - String(size.units).length;
-  return withSign(value, count(size.rounded(zeros + TILE_DIGITS), 2));
+  return withSign(value, count(size.rounded(zeros + SHORT_DIGITS), 2));
 }
 
 /** How long ago in words: `4 s ago`, `25 minutes ago`. */

@@ -5,13 +5,13 @@ import { ago, moment } from "./formats.js";
 
 const CLOCK_RESOLUTION_MS = 2000; // the header Date has whole seconds
 
-/** `staleMs`: from which age on the figures are called out of date; `every`: how often they are read, in words. */
-export function show({ line, problem }, { asOf, failure, clockAheadMs, staleMs, every }) {
+/** `staleMs`: from which age on the figures are called out of date. */
+export function show({ line, problem }, { asOf, failure, clockAheadMs, staleMs }) {
   const ageMs = asOf ? Date.now() - clockAheadMs - asOf.getTime() : null;
   const isStale = ageMs !== null && ageMs > staleMs;
   const state = failure ? "bad" : isStale || ageMs === null ? "unclear" : "good";
   replaceLine(line, { state, asOf, ageMs });
-  replaceProblem(problem, message({ asOf, failure, isStale, staleMs, every }));
+  replaceProblem(problem, message({ asOf, failure, isStale, staleMs }));
 }
 
 /** How far this machine's clock is ahead of the server's, as far as the answer tells. */
@@ -22,9 +22,9 @@ export function clockAhead(headers) {
   return Number.isFinite(ahead) && Math.abs(ahead) > CLOCK_RESOLUTION_MS ? ahead : 0;
 }
 
-function message({ asOf, failure, isStale, staleMs, every }) {
-  if (failure && asOf) return { level: "bad", text: `${failure} These are the last good figures. Trying again ${every}.` };
-  if (failure) return { level: "bad", text: `${failure} There are no figures yet. Trying again ${every}.` };
+function message({ asOf, failure, isStale, staleMs }) {
+  if (failure && asOf) return { level: "bad", text: `${failure} These are the last good figures. Trying again every few seconds.` };
+  if (failure) return { level: "bad", text: `${failure} There are no figures yet. Trying again every few seconds.` };
   if (!isStale) return null;
   const limit = staleMs >= 120_000 ? `${staleMs / 60_000} minutes` : `${staleMs / 1000} seconds`;
   return { level: "unclear", text: `These figures are out of date: nothing new was published for more than ${limit}. Is the stats function running?` };

@@ -1,9 +1,10 @@
 // Requests and cost over time: the last hours as two small bar charts, and the same figures as a table.
 
+import { decimalsOf, isUnknown } from "./costs.js";
 import { drawing, element, quoted, time, update } from "./elements.js";
 import { Decimal } from "./decimals.js";
-import { date, decimal, records, size, text } from "./fields.js";
-import { count, day, exactUsd, minute, shortUsd, usd, usdDecimals } from "./formats.js";
+import { date, decimal, record, records, size, text } from "./fields.js";
+import { count, day, minute, usd } from "./formats.js";
 
 const HOUR_MS = 3_600_000;
 const MOST_HOURS = 48;
@@ -12,13 +13,18 @@ const PLOT = { top: 18, height: 96, below: 24 };
 
 /** `end` is the time up to which the figures go. */
 export function show({ charts, table }, stats, end) {
-  const rows = records(stats.hours).slice(-MOST_HOURS);
+  const rows = records(stats.hours).slice(-MOST_HOURS).map((row) => ({ ...row, isUnknown: costIsUnknown(row, stats) }));
   const slots = slotsOf(rows, end);
   const drawn = [requestsChart(slots), costChart(slots)];
   update(charts, drawn, { key: ({ title }) => title, build: chart });
-  const decimals = usdDecimals(rows.map(({ cost }) => decimal(cost)));
+  const decimals = decimalsOf(rows.map(({ cost }) => cost));
   const listed = rows.map((row) => ({ row, decimals })).reverse();
   update(table, listed, { key: ({ row }) => text(row.hour) ?? "", build: tableRow });
+}
+
+/** An hour that does not tell its basis: its sum of 0 is in doubt as soon as any cost is unknown. */
+function costIsUnknown({ cost, costBasis }, stats) {
+  return isUnknown(cost, costBasis ?? { unknown: record(stats.costBasis).unknown });
 }
 
 /** One slot an hour up to `end`, those without requests included, so that a gap is seen as one. */
@@ -54,11 +60,10 @@ function requestsChart(slots) {
 
 function costChart(slots) {
   const bars = slots.map(({ at, row }) => {
-    const cost = decimal(row?.cost);
-    const told = cost ? exactUsd(cost) : row ? "cost unknown" : "no cost";
-    return { at, parts: [{ value: size(cost), kind: "money" }], told };
+    const told = !row ? "no requests" : row.isUnknown ? "cost unknown" : usd(decimal(row.cost));
+    return { at, parts: [{ value: size(row?.cost), kind: "money" }], told };
   });
-  return { title: "Cost per hour", bars, legend: [], label: (top) => shortUsd(top) };
+  return { title: "Cost per hour", bars, legend: [], label: (top) => usd(top) };
 }
 
 function chart({ title, bars, legend, label }) {
@@ -66,7 +71,7 @@ function chart({ title, bars, legend, label }) {
   const top = ceiling(Math.max(0, ...heights));
   const plot = drawing(
     "svg",
-    { class: "plot", y: PLOT.top, width: "100%", height: PLOT.height },
+    { class: "plot", "aria-hidden": "true", y: PLOT.top, width: "100%", height: PLOT.height },
     [0, 50, 100].map((y) => drawing("line", { class: "grid", x1: "0", x2: "100%", y1: `${y}%`, y2: `${y}%` })),
     bars.map((entry, index) => column(entry, { index, of: bars.length, top: top.toNumber() })),
   );
@@ -103,9 +108,10 @@ function ticks(bars) {
   return bars.map(({ at }, index) => {
     if (at.getHours() % 6 !== 0) return null;
     const x = `${((index + 0.39) / bars.length) * 100}%`;
-    const anchor = index === 0 ? "start" : index === bars.length - 1 ? "end" : "middle";
+    const anchor = index === 0 ? "start" : index > bars.length - 4 ? "end" : "middle";
     const isDay = at.getHours() === 0;
-    return drawing("text", { class: isDay ? "tick day" : "tick", x, y, "text-anchor": anchor }, isDay ? day(at) : minute(at));
+    const kind = isDay ? "tick day" : at.getHours() === 12 ? "tick" : "tick between";
+    return drawing("text", { class: kind, x, y, "text-anchor": anchor }, isDay ? day(at) : minute(at));
   });
 }
 
@@ -119,11 +125,9 @@ function ceiling(value) {
 
 function tableRow({ row, decimals }) {
   const at = date(row.hour);
-  const cost = decimal(row.cost);
   const hour = at ? time(at, `${day(at)}, ${minute(at)}`, at.toISOString()) : quoted(text(row.hour) ?? "unknown hour");
   const numbers = [row.requests, row.failed, row.tokens].map((value) => number(count(decimal(value))));
-  const money = cost ? element("span", { title: exactUsd(cost) }, usd(cost, decimals)) : "unknown";
-  return element("tr", {}, element("th", { scope: "row" }, hour), numbers, number(money));
+  return element("tr", {}, element("th", { scope: "row" }, hour), numbers, number(row.isUnknown ? "unknown" : usd(decimal(row.cost), decimals)));
 }
 
 function number(content) {

@@ -1,11 +1,11 @@
 // The prompt box, on one machine only: sends a prompt to the router and shows what came of it.
 
 import { attemptList } from "./attempts.js";
-import { costOf } from "./costs.js";
+import { costOf, decimalsOf } from "./costs.js";
 import { parse } from "./decimals.js";
 import { element, quoted } from "./elements.js";
 import { decimal, record, records, text } from "./fields.js";
-import { count, seconds, usdDecimals } from "./formats.js";
+import { count, seconds } from "./formats.js";
 
 const LONGEST_WAIT_MS = 120_000;
 
@@ -76,7 +76,7 @@ function facts(read) {
   const rows = [
     ["Served by", server ? [quoted(server)] : ["not told"]],
     ["Tokens", [count(decimal(read.tokens))]],
-    ["Cost", costOf(read, usdDecimals([decimal(read.cost)]))],
+    ["Cost", costOf(read, decimalsOf([read.cost]))],
     ["Latency", [seconds(decimal(read.latency))]],
   ];
   const pairs = rows.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, ...value)));

@@ -1,9 +1,9 @@
 // What each provider and each of its models did: a table whose figures carry bars.
 
-import { costOfMany, isUnknown } from "./costs.js";
+import { costOfMany, decimalsOf, isUnknown } from "./costs.js";
 import { bar, cell, element, quoted, update } from "./elements.js";
 import { decimal, isRecord, record, size } from "./fields.js";
-import { count, percent, seconds, usdDecimals } from "./formats.js";
+import { count, percent, seconds } from "./formats.js";
 
 const MOST_ROWS = 200;
 
@@ -14,7 +14,7 @@ export function show(parent, stats) {
     tokens: largest(rows, ({ figures }) => figures.tokens),
     cost: largest(rows, ({ figures }) => figures.cost),
     latency: largest(rows, ({ figures }) => record(figures.latency).p95 ?? record(figures.latency).p50),
-    decimals: usdDecimals(rows.map(({ figures }) => decimal(figures.cost))),
+    decimals: decimalsOf(rows.map(({ figures }) => figures.cost)),
   };
   const scaled = rows.map((row) => ({ ...row, scale }));
   update(parent, scaled, { key: ({ provider, model }) => JSON.stringify([provider, model]), build: tableRow });
@@ -33,7 +33,7 @@ function rowsOf(stats) {
 function busiest(group) {
   return Object.entries(record(group))
     .filter(([, figures]) => isRecord(figures))
-    .sort(([, a], [, b]) => size(b.requests) - size(a.requests));
+    .sort(([, a], [, b]) => size(b.requests) - size(a.requests) || size(b.attempts) - size(a.attempts));
 }
 
 function figuresOf({ models: _models, ...figures }) {

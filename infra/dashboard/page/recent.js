@@ -1,10 +1,10 @@
 // The latest requests, each with its attempts to unfold.
 
 import { attemptList, candidateName, dots } from "./attempts.js";
-import { costOf } from "./costs.js";
+import { costOf, decimalsOf } from "./costs.js";
 import { cell, element, quoted, time, update } from "./elements.js";
 import { date, decimal, isRecord, records, text } from "./fields.js";
-import { ABSENT, clock, count, day, moment, seconds, usdDecimals, words } from "./formats.js";
+import { ABSENT, clock, count, day, moment, seconds, words } from "./formats.js";
 
 const MOST_ROWS = 100;
 const STATUSES = {
@@ -17,7 +17,7 @@ const STATUSES = {
 /** `end` is the time up to which the figures go: a request of that day is shown without its date. */
 export function show(parent, stats, end) {
   const requests = records(stats.recent).slice(0, MOST_ROWS);
-  const decimals = usdDecimals(requests.map(({ cost }) => decimal(cost)));
+  const decimals = decimalsOf(requests.map(({ cost }) => cost));
   const today = end ? day(end) : null;
   const rows = requests.map((request) => ({ request, decimals, today }));
   update(parent, rows, { key: ({ request }) => text(request.requestId) ?? "", build: tableRow });
@@ -25,7 +25,7 @@ export function show(parent, stats, end) {
 
 function tableRow({ request, decimals, today }) {
   const isOver = request.status !== "pending";
-  const cost = isOver ? costOf(request, decimals) : ABSENT;
+  const cost = isOver ? costOf(request, decimals) : element("span", { class: "absent" }, ABSENT);
   return element(
     "tr",
     { role: "row" },
@@ -69,13 +69,13 @@ function unfolding(request) {
   const attempts = records(request.attempts);
   const warnings = warningsOf(request.warnings);
   const id = text(request.requestId);
-  const counted = `${attempts.length} attempt${attempts.length === 1 ? "" : "s"}`;
+  const counted = attempts.length === 0 ? "no attempt" : `${attempts.length} attempt${attempts.length === 1 ? "" : "s"}`;
   const warned = warnings.length === 0 ? "" : `, ${warnings.length} warning${warnings.length === 1 ? "" : "s"}`;
   return element(
     "details",
     {},
     element("summary", {}, `${counted}${warned}`, dots(attempts)),
-    attempts.length > 0 ? attemptList(attempts) : element("p", { class: "quiet" }, "No provider was tried."),
+    attempts.length > 0 ? attemptList(attempts) : element("p", { class: "quiet" }, request.status === "pending" ? "The first one is not over yet." : "No provider was tried."),
     warnings.map((warning) => element("p", { class: "warning-line" }, quoted(warning, { limit: 500 }))),
     id ? element("p", { class: "request-id" }, "Request ", quoted(id)) : null,
   );

@@ -3,27 +3,28 @@
 import { doubts, isUnknown } from "./costs.js";
 import { bar, element, update } from "./elements.js";
 import { decimal, record, size } from "./fields.js";
-import { ABSENT, count, exactUsd, percent, shortUsd } from "./formats.js";
+import { ABSENT, count, percent, shortUsd, usd } from "./formats.js";
 
 export function show(parent, stats) {
   const tiles = [requests(stats), tokens(stats), cost(stats), basis(stats), success(stats)];
   update(parent, tiles, { key: (tile) => tile.label, build });
 }
 
-function build({ label, value, title, notes, share }) {
+function build({ label, value, notes, share }) {
   return element(
     "div",
     { class: "tile" },
     element("dt", {}, label),
-    element("dd", { class: value === "unknown" ? "value unknown" : "value", title }, value),
+    element("dd", { class: value === "unknown" ? "value unknown" : "value" }, value),
     share === undefined ? null : element("dd", { class: "tile-bar", "aria-hidden": "true" }, bar(share, "good")),
     notes.map((note) => element("dd", { class: "note" }, note)),
   );
 }
 
-function requests({ totalRequests, requestCounts, pending }) {
+function requests({ totalRequests, requestCounts, pending, unsettled }) {
   const { success: answered, failed } = record(requestCounts);
   const parts = [part(answered, "answered"), part(failed, "failed")];
+  if (size(unsettled) > 0) parts.push(part(unsettled, "of them unsettled"));
   if (size(pending) > 0) parts.push(part(pending, "under way"));
   return { label: "Requests", value: count(decimal(totalRequests)), notes: [joined(parts)] };
 }
@@ -36,11 +37,10 @@ function tokens({ totalTokens, promptTokens, completionTokens }) {
 function cost({ totalCost, costBasis }) {
   const sum = decimal(totalCost);
   if (isUnknown(totalCost, costBasis)) return { label: "Cost", value: "unknown", notes: [] };
-  const exact = exactUsd(sum);
-  const value = shortUsd(sum);
+  const [exact, value] = [usd(sum), shortUsd(sum)];
   const unknown = decimal(record(costBasis).unknown);
-  const missing = size(unknown) > 0 ? `and ${count(unknown)} unknown` : null;
-  return { label: "Cost", value, title: exact, notes: [exact === value ? "USD" : exact, missing].filter(Boolean) };
+  const missing = size(unknown) > 0 ? `without ${count(unknown)} unknown` : null;
+  return { label: "Cost", value, notes: [exact === value ? null : exact, missing].filter(Boolean) };
 }
 
 function basis({ costBasis }) {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from llm_router.errors import StoreError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -33,6 +37,17 @@ def ssm() -> SSMClient:
 @cache
 def s3() -> S3Client:
     return boto3.client("s3", config=_QUICK)
+
+
+@contextmanager
+def asking(operation: str) -> Iterator[None]:
+    """Turns what boto3 raises, and an answer that is not the service's, into a StoreError."""
+    try:
+        yield
+    except UNREACHABLE as error:
+        raise StoreError(operation, error_code(error)) from error
+    except KeyError as error:
+        raise StoreError(operation, "not an answer of the service") from error
 
 
 def error_code(error: Exception) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +37,7 @@ class Checkpoints:
         self._table = table
 
     def current(self) -> Checkpoint:
-        with _asking("GetItem"):
+        with aws.asking("GetItem"):
             answer = self._client().get_item(
                 TableName=self._table, Key=journal_items.to_item(_KEY), ConsistentRead=True
             )
@@ -79,7 +78,7 @@ class Checkpoints:
     def _query(self, partition: str, since: str = "!") -> Iterator[Mapping[str, AttributeValueTypeDef]]:
         start: dict[str, AttributeValueTypeDef] = {}
         while True:
-            with _asking("Query"):
+            with aws.asking("Query"):
                 answer = self._client().query(
                     TableName=self._table,
                     KeyConditionExpression="pk = :pk AND sk >= :since",
@@ -87,7 +86,8 @@ class Checkpoints:
                     ConsistentRead=True,
                     **({"ExclusiveStartKey": start} if start else {}),  # type: ignore[arg-type]  # an optional argument
                 )
-            yield from answer["Items"]
+                items = answer["Items"]
+            yield from items
             start = answer.get("LastEvaluatedKey", {})
             if not start:
                 return
@@ -135,11 +135,3 @@ def _was_overtaken(error: Exception) -> bool:
         return False
     reasons = error.response.get("CancellationReasons", [])
     return any(reason.get("Code") in ("ConditionalCheckFailed", "TransactionConflict") for reason in reasons)
-
-
-@contextmanager
-def _asking(operation: str) -> Iterator[None]:
-    try:
-        yield
-    except aws.UNREACHABLE as error:
-        raise StoreError(operation, aws.error_code(error)) from error

@@ -5,6 +5,7 @@ Money is Decimal, latency in seconds, times are UTC.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +13,7 @@ from decimal import Decimal
 from llm_router import rollups, sketch
 from llm_router.rollups import ALL, Counters
 from llm_router.statistics import Snapshot
-from llm_router.usage import Attempt, RecordState, UsageRecord
+from llm_router.usage import Attempt, CostBasis, RecordState, UsageRecord
 
 LATE_S = 600.0
 """An aggregation further behind than this is worth a warning."""
@@ -29,7 +30,7 @@ def document(snapshot: Snapshot) -> dict[str, object]:
         "promptTokens": _count(counters, "prompt_tokens"),
         "completionTokens": _count(counters, "completion_tokens"),
         "totalCost": _usd(counters),
-        "costBasis": {basis: _count(counters, f"cost_{basis}") for basis in ("exact", "estimated", "unknown")},
+        "costBasis": _bases(counters),
         "requestCounts": {"success": successes, "failed": requests - successes},
         "successRate": None if not requests else _rate(successes / requests),
         "pending": snapshot.pending,
@@ -65,6 +66,7 @@ def _hour_rows(hours: Mapping[str, Counters]) -> list[dict[str, object]]:
             "failed": _count(counters, "failures"),
             "tokens": _tokens(counters),
             "cost": _usd(counters),
+            "costBasis": _bases(counters),
         }
         for hour, counters in hours.items()
     ]
@@ -147,7 +149,7 @@ def _figures(counters: Counters) -> dict[str, object]:
         "failedAttempts": _count(counters, "failed_attempts"),
         "tokens": _tokens(counters),
         "cost": _usd(counters),
-        "costBasis": {basis: _count(counters, f"cost_{basis}") for basis in ("exact", "estimated", "unknown")},
+        "costBasis": _bases(counters),
         "successRate": None if rate is None else _rate(rate),
         "latency": {"p50": _quantile(counts, 0.5), "p95": _quantile(counts, 0.95)},
     }
@@ -176,5 +178,11 @@ def _usd(counters: Counters) -> Decimal:
     return Decimal(counters.get("cost_usd", 0))
 
 
+def _bases(counters: Counters) -> dict[str, int]:
+    """How many costs were exact, estimated and unknown."""
+    return {basis.value: _count(counters, f"cost_{basis.value}") for basis in CostBasis}
+
+
 def _rate(rate: float) -> Decimal:
-    return Decimal(f"{rate:.4f}")
+    """Rounded down: one failure in a million is not 100%."""
+    return Decimal(math.floor(rate * 10_000)) / 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from decimal import Decimal
 from typing import Annotated, Literal, TypeVar
 
@@ -22,6 +23,7 @@ _MetadataValue = Annotated[StrictStr, Field(max_length=256)]
 _WORDS = {
     "missing": "{field} is required.",
     "string_type": "{field} must be a string.",
+    "string_unicode": "{field} holds text that is not valid Unicode.",
     "string_too_short": "{field} must not be empty.",
     "int_type": "{field} must be a whole number.",
     "extra_forbidden": "{field} is not a known field.",
@@ -70,13 +72,9 @@ async def read_json(request: Request, kind: type[Body], *, max_bytes: int) -> Bo
     except ValueError as error:
         raise InvalidRequestError("The body is not valid JSON.") from error
     try:
-        body = kind.model_validate(value)
-        body.model_dump_json()  # a lone surrogate is no text that could be sent on
+        return kind.model_validate(value)
     except ValidationError as error:
         raise _first_problem(error) from error
-    except ValueError as error:
-        raise InvalidRequestError("The body holds text that is not valid Unicode.") from error
-    return body
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:
@@ -84,10 +82,11 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     received = bytearray()
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > max_bytes:
-            raise _too_large(max_bytes)
+    async with aclosing(request.stream()) as chunks:  # left open, its clean-up would be a task that outlives the answer
+        async for chunk in chunks:
+            received += chunk
+            if len(received) > max_bytes:
+                raise _too_large(max_bytes)
     return bytes(received)
 
 

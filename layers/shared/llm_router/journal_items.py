@@ -65,7 +65,7 @@ def record_values(record: UsageRecord) -> dict[str, object]:
         "metadata": dict(record.metadata) or None,
         "cost_usd": record.cost.usd,
         "cost_basis": record.cost.basis.value,
-        "replaces": _without_none(record_values(record.replaces)) if record.replaces else None,
+        "replaces": _replaced_values(record.replaces) if record.replaces else None,
     }
 
 
@@ -85,7 +85,7 @@ def record(values: Mapping[str, Any], *, position: str) -> UsageRecord:
         latency_ms=_whole(values.get("latency_ms")),
         settled_at=_time(values["settled_at"]) if values.get("settled_at") else None,
         metadata=values.get("metadata", {}),
-        replaces=record(replaces, position=position) if replaces else None,
+        replaces=record(replaces, position=replaces["position"]) if replaces else None,
     )
 
 
@@ -138,6 +138,10 @@ def _attempt(values: Mapping[str, Any]) -> Attempt:
         cost=Cost(values.get("cost_usd"), CostBasis(values["cost_basis"])),
         tokens=tokens,
     )
+
+
+def _replaced_values(replaced: UsageRecord) -> dict[str, object]:
+    return _without_none({"position": replaced.position, **record_values(replaced)})
 
 
 def _trying_values(trying: Trying) -> dict[str, object]:

@@ -16,7 +16,6 @@ from botocore.exceptions import ClientError
 
 from llm_router import aws, journal_items, positions
 from llm_router.clock import Clock
-from llm_router.errors import StoreError
 from llm_router.usage import RecordState, UsageRecord
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Ledger:
         """Write down the attempts so far and the one about to start, while the record is pending."""
         values = journal_items.record_values(record)
         changed = {name: values[name] for name in ("attempts", "trying", "cost_usd", "cost_basis")}
-        with self._asking("UpdateItem"):
+        with aws.asking("UpdateItem"):
             self._update(record.position, changed, only_if=RecordState.PENDING)
 
     def settle(self, record: UsageRecord) -> UsageRecord:
@@ -79,7 +78,7 @@ class Ledger:
         has become too old; one that was given up as unsettled is corrected; one that is settled already is this very
         record, written by a try whose acknowledgement got lost.
         """
-        with self._asking("UpdateItem"):
+        with aws.asking("UpdateItem"):
             found = self._update(record.position, journal_items.record_values(record), only_if=RecordState.PENDING)
         if found is None:
             return record
@@ -93,13 +92,13 @@ class Ledger:
     def give_up(self, record: UsageRecord) -> UsageRecord:
         """Mark an orphan as unsettled, unless it was settled meanwhile; returns the record as it now stands."""
         unsettled = replace(record, state=RecordState.UNSETTLED, settled_at=self._clock.now())
-        with self._asking("UpdateItem"):
+        with aws.asking("UpdateItem"):
             values = journal_items.record_values(unsettled)
             found = self._update(record.position, values, only_if=RecordState.PENDING)
         return journal_items.record_of(found) if found else unsettled
 
     def find(self, position: str) -> UsageRecord | None:
-        with self._asking("GetItem"):
+        with aws.asking("GetItem"):
             key = journal_items.to_item(journal_items.journal_key(position))
             answer = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True)
         return journal_items.record_of(answer["Item"]) if "Item" in answer else None
@@ -108,7 +107,7 @@ class Ledger:
         """The records at these positions that exist, in no order."""
         found: list[UsageRecord] = []
         wanted = [journal_items.to_item(journal_items.journal_key(position)) for position in at]
-        with self._asking("BatchGetItem"):
+        with aws.asking("BatchGetItem"):
             while wanted:
                 batch, wanted = wanted[:KEYS_A_BATCH], wanted[KEYS_A_BATCH:]
                 answer = self._client().batch_get_item(
@@ -137,7 +136,7 @@ class Ledger:
     def _query(self, shard: int, low: str, high: str, *, page: int, forward: bool) -> Iterator[UsageRecord]:
         start: dict[str, AttributeValueTypeDef] = {}
         while True:
-            with self._asking("Query"):
+            with aws.asking("Query"):
                 answer = self._client().query(
                     TableName=self._table,
                     KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
@@ -149,7 +148,8 @@ class Ledger:
                     Limit=page,
                     **({"ExclusiveStartKey": start} if start else {}),  # type: ignore[arg-type]  # an optional argument
                 )
-            found = (journal_items.record_of(item) for item in answer["Items"])
+                items = answer["Items"]
+            found = (journal_items.record_of(item) for item in items)
             yield from (record for record in found if record.position not in (low, high))
             start = answer.get("LastEvaluatedKey", {})
             if not start:
@@ -167,12 +167,12 @@ class Ledger:
         }
         opening = record.state is RecordState.PENDING
         condition: Any = {"ConditionExpression": "attribute_not_exists(pk)"} if opening else {}
-        with self._asking("PutItem"), self._agreeing():
+        with aws.asking("PutItem"), self._agreeing():
             self._client().put_item(TableName=self._table, Item=journal_items.to_item(values), **condition)
 
     def _delete(self, record: UsageRecord) -> None:
         key = journal_items.to_item(journal_items.journal_key(record.position))
-        with self._asking("DeleteItem"):
+        with aws.asking("DeleteItem"):
             self._client().delete_item(TableName=self._table, Key=key)
 
     def _update(
@@ -208,7 +208,7 @@ class Ledger:
             **_update_expression(mark, RecordState.UNSETTLED),
         }
         put: Any = {"TableName": self._table, "Item": journal_items.to_item(values)}
-        with self._asking("TransactWriteItems"):
+        with aws.asking("TransactWriteItems"):
             self._client().transact_write_items(TransactItems=[{"Put": put}, {"Update": update}])
         return correction
 
@@ -220,13 +220,6 @@ class Ledger:
         except ClientError as error:
             if aws.error_code(error) != "ConditionalCheckFailedException":
                 raise
-
-    @contextmanager
-    def _asking(self, operation: str) -> Iterator[None]:
-        try:
-            yield
-        except aws.UNREACHABLE as error:
-            raise StoreError(operation, aws.error_code(error)) from error
 
 
 def _update_expression(values: Mapping[str, object], only_if: RecordState) -> Any:

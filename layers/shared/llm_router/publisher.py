@@ -29,6 +29,8 @@ class Publisher:
 
     def publish(self, stats: object) -> None:
         if not self._page_is_there:
+            if not (self._page_dir / "index.html").is_file():
+                raise StoreError("publish", f"there is no page in {self._page_dir}")
             for path in sorted(file for file in self._page_dir.rglob("*") if file.is_file()):
                 self._put(path.relative_to(self._page_dir).as_posix(), path.read_bytes())
             self._page_is_there = True
@@ -36,9 +38,7 @@ class Publisher:
 
     def _put(self, name: str, body: bytes) -> None:
         content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        try:
+        with aws.asking("PutObject"):
             self._client().put_object(
                 Bucket=self._bucket, Key=name, Body=body, ContentType=content_type, CacheControl=_FRESH
             )
-        except aws.UNREACHABLE as error:
-            raise StoreError("PutObject", aws.error_code(error)) from error

@@ -1,0 +1,82 @@
+"""A stack as the operator's scripts see it: its names, the command that deploys it, what it says of itself."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+STAGE_PATTERN = "[a-z][a-z0-9-]{0,19}"
+"""The template's own, so that a wrong name is refused before anything is built."""
+
+DEFAULT_REGION = "us-east-1"
+
+
+def stage_name(text: str) -> str:
+    """For argparse."""
+    if not re.fullmatch(STAGE_PATTERN, text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no stage: give a lower-case letter, then up to 19 lower-case letters, digits and dashes"
+        )
+    return text
+
+
+def stack_name(stage: str) -> str:
+    return f"llm-router-{stage}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What is asked for. `parameters` are further ones of template.yaml, each `Name=value`."""
+
+    stage: str
+    region: str
+    arch: str
+    alarm_email: str = ""
+    parameters: Sequence[str] = ()
+
+
+def deploy_command(sam: str, asked: Deployment) -> list[str]:
+    """What is not named here keeps the value of the deployment before; samconfig.toml holds what never changes."""
+    overrides = [f"Stage={asked.stage}", f"Architecture={asked.arch}"]
+    overrides += [f"AlarmEmail={asked.alarm_email}"] if asked.alarm_email else []
+    return [
+        *(sam, "deploy"),
+        *("--stack-name", stack_name(asked.stage)),
+        *("--region", asked.region),
+        *("--s3-prefix", stack_name(asked.stage)),
+        *("--parameter-overrides", *overrides, *asked.parameters),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the template says of itself once it is deployed. `page_url` is None where the page has no address."""
+
+    api_url: str
+    page_url: str | None
+    state_table: str
+    stats_function: str
+    router_logs: str
+    stats_logs: str
+    alarm_topic: str
+
+
+def read_outputs(cloudformation: Any, *, stage: str) -> Outputs:
+    """`cloudformation` is a boto3 client. Raises botocore's ClientError where there is no such stack."""
+    found = cloudformation.describe_stacks(StackName=stack_name(stage))["Stacks"][0].get("Outputs", [])
+    return outputs_of({output["OutputKey"]: output["OutputValue"] for output in found})
+
+
+def outputs_of(values: Mapping[str, str]) -> Outputs:
+    return Outputs(
+        api_url=values["ApiUrl"],
+        page_url=values.get("PageUrl"),
+        state_table=values["StateTable"],
+        stats_function=values["StatsFunction"],
+        router_logs=values["RouterLogs"],
+        stats_logs=values["StatsLogs"],
+        alarm_topic=values["AlarmTopic"],
+    )

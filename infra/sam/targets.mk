@@ -1,0 +1,35 @@
+# --- AWS --------------------------------------------------------------------------------------------------------
+
+SAM_VENV := .venv-sam
+SAM := $(SAM_VENV)/bin/sam
+ARCH ?= arm64
+STAGE ?= prod
+export SAM_CLI_TELEMETRY := 0
+
+$(SAM_VENV)/.ready: infra/sam/requirements.txt infra/sam/find_python.sh
+	@python=$$(bash infra/sam/find_python.sh); \
+	echo "Setting up $(SAM_VENV) with AWS SAM (once, about a minute) ..."; \
+	"$$python" -m venv --clear $(SAM_VENV)
+	@$(SAM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off -r infra/sam/requirements.txt
+	@touch $@
+
+.PHONY: sam-setup
+sam-setup: $(SAM_VENV)/.ready  ## Create .venv-sam with AWS SAM; needs Python 3.13
+
+# Validating asks AWS nothing, but SAM wants a region all the same.
+.PHONY: validate
+validate: sam-setup  ## Check the template with SAM and its linter
+	@AWS_DEFAULT_REGION="$${AWS_DEFAULT_REGION:-us-east-1}" $(SAM) validate --lint
+
+.PHONY: build
+build: sam-setup  ## Build what is deployed into .aws-sam; ARCH=arm64 or x86_64
+	@$(SAM_VENV)/bin/python infra/sam/build.py --arch "$(ARCH)"
+
+.PHONY: deploy
+deploy: setup sam-setup  ## Build and deploy; STAGE, REGION, ARCH, ALARM_EMAIL, PARAMETERS="Name=value ..."
+	@$(PY) -m infra.deploy.deploy --stage "$(STAGE)" --region "$(REGION)" --arch "$(ARCH)" \
+	  --alarm-email "$(ALARM_EMAIL)" $(PARAMETERS)
+
+.PHONY: provider-key
+provider-key: setup  ## Store a provider's key, typed at a prompt; PROVIDER, STAGE, REGION
+	@$(PY) -m infra.deploy.provider_key --provider "$(PROVIDER)" --stage "$(STAGE)" --region "$(REGION)"

@@ -1,0 +1,107 @@
+"""What the adapter for OpenAI's format sends, for each provider as it is known."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import prompt
+from llm_router import registry
+from llm_router.adapters import openai
+from llm_router.candidates import Auth, AuthKind, Candidate, Provider
+from llm_router.prompts import Message, Prompt
+
+KEY = "a-made-up-key"
+
+
+def known(name):
+    """A model at a provider as the registry describes it."""
+    row = registry.PROVIDERS[name]
+    host = Provider(
+        name=name,
+        base_url=row.base_url,
+        auth=row.auth,
+        timeout_s=60.0,
+        output_cap_parameter=row.output_cap_parameter,
+        dropped_parameters=row.dropped_parameters,
+    )
+    return Candidate(provider=host, model="some/model:7b", price=None)
+
+
+GROQ, OPENAI = known("groq"), known("openai")
+
+
+def built(asked=None, candidate=GROQ, key=KEY, **options):
+    return openai.build(asked or prompt(), candidate=candidate, key=key, **options)
+
+
+def body(asked=None, candidate=GROQ, **options):
+    return json.loads(built(asked, candidate, **options).body, parse_float=Decimal)
+
+
+@pytest.mark.parametrize("name", registry.PROVIDERS)
+def test_chat_completions_stand_under_the_base_url(name):
+    assert built(candidate=known(name)).url == f"{registry.PROVIDERS[name].base_url}/chat/completions"
+
+
+def test_only_what_was_asked_for_is_sent():
+    assert body() == {"model": "some/model:7b", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def test_messages_keep_their_order_and_roles():
+    asked = Prompt(messages=(Message("system", "Be brief."), Message("user", "Hello")))
+    assert body(asked)["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello"},
+    ]
+
+
+@pytest.mark.parametrize("name", registry.PROVIDERS)
+def test_the_limit_on_the_answer_has_the_providers_own_name(name):
+    sent = body(candidate=known(name), output_cap=50)
+    own_name = "max_completion_tokens" if name == "openai" else "max_tokens"
+    assert {field: value for field, value in sent.items() if field.startswith("max_")} == {own_name: 50}
+
+
+@pytest.mark.parametrize("text", ["0", "0.7", "2", "0.30000000000000004", "1E-7"])
+def test_a_temperature_is_sent_as_the_plain_number_it_is(text):
+    sent = built(prompt(temperature=Decimal(text))).body
+    assert f'"temperature":{Decimal(text):f}'.encode() in sent
+
+
+def test_a_parameter_that_the_provider_refuses_is_left_out():
+    picky = replace(GROQ, provider=replace(GROQ.provider, dropped_parameters=frozenset({"temperature"})))
+    assert "temperature" not in body(prompt(temperature=Decimal(1)), picky)
+
+
+@pytest.mark.parametrize(
+    ("auth", "key", "expected"),
+    [
+        (Auth(AuthKind.BEARER), KEY, {"authorization": f"Bearer {KEY}"}),
+        (Auth(AuthKind.HEADER, "x-api-key"), KEY, {"x-api-key": KEY}),
+        (Auth(AuthKind.NONE), None, {}),
+        (Auth(AuthKind.NONE), KEY, {}),
+        (Auth(AuthKind.AWS_ROLE), KEY, {}),
+        (Auth(AuthKind.BEARER), None, {}),
+    ],
+)
+def test_a_key_is_sent_the_way_the_provider_wants_it_and_no_other(auth, key, expected):
+    sent = built(candidate=replace(GROQ, provider=replace(GROQ.provider, auth=auth)), key=key)
+    common = {"content-type": "application/json", "accept": "application/json"}
+    assert sent.headers == common | expected
+    assert KEY.encode() not in sent.body
+
+
+def test_the_callers_metadata_and_routing_stay_here():
+    asked = prompt(model="auto", metadata={"team": "search"})
+    assert "metadata" not in body(asked, OPENAI)
+    assert body(asked, OPENAI)["model"] == "some/model:7b"
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_text_is_sent_as_it_is(text):
+    assert body(prompt(text))["messages"][0]["content"] == text

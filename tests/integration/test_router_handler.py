@@ -1,0 +1,377 @@
+"""The router function as it is deployed: events in, answers out, real HTTP to providers, records in DynamoDB."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import boto3
+import pytest
+import simplejson
+
+import handlers
+from integration.conftest import LEDGER_TABLE, STATE_TABLE
+from llm_router import aws, client_keys, journal_items
+from llm_router.client_keys import Role
+from llm_router.usage import Outcome, RecordState
+from provider_server import always, answer, completion, error, in_turn, serving
+
+DEAR_FIRST = """
+providers:
+  - {{name: dear, base_url: {dear}, auth: none, models: [{{name: big, price: {{input: 5, output: 10}}}}]}}
+  - {{name: cheap, base_url: {cheap}, auth: none, models: [{{name: small, price: {{input: 0.05, output: 0.1}}}}]}}
+"""
+
+
+class Router:
+    """The handler of a fresh environment, and what lies around it."""
+
+    def __init__(self, server, monkeypatch, tmp_path):
+        self.server = server
+        self.dear = server.add("dear", always(completion("Dear.")))
+        self.cheap = server.add("cheap", always(completion("Cheap.")))
+        self.file = tmp_path / "providers.yaml"
+        self.file.write_text(DEAR_FIRST.format(dear=server.base_url("dear"), cheap=server.base_url("cheap")))
+        self.environ = {
+            "LEDGER_TABLE": LEDGER_TABLE,
+            "STATE_TABLE": STATE_TABLE,
+            "PROVIDERS_FILE": str(self.file),
+            "PROVIDER_KEYS": "environment",
+            "REQUIRE_CLIENT_KEY": "false",
+            "STAGE": "test",
+        }
+        self.monkeypatch = monkeypatch
+        self._handler = None
+
+    def start(self, **changes):
+        aws.dynamodb.cache_clear()
+        aws.ssm.cache_clear()
+        logging.Logger.manager.loggerDict.pop("router", None)  # it would write to the output of the test before
+        for name, value in (self.environ | changes).items():
+            self.monkeypatch.setenv(name, value)
+        self._handler = handlers.load("router")
+        return self
+
+    def call(self, event, **context):
+        response = self._handler(event, handlers.Context(**context))
+        return response["statusCode"], response["headers"], simplejson.loads(response["body"], use_decimal=True)
+
+    def generate(self, body=None, **headers):
+        return self.call(handlers.post("/generate", body or {"prompt": "Hello"}, **headers))
+
+    def records(self):
+        items = boto3.client("dynamodb").scan(TableName=LEDGER_TABLE)["Items"]
+        return [journal_items.record_of(item) for item in items if item["pk"]["S"].startswith("journal#")]
+
+
+@pytest.fixture
+def router(dynamodb, monkeypatch, tmp_path):
+    del dynamodb
+    with serving() as server:
+        found = Router(server, monkeypatch, tmp_path)
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def closed_loop():
+    """Each environment has a loop of its own; it ends with the test."""
+    yield
+    loop = asyncio.get_event_loop()
+    pending = asyncio.all_tasks(loop)
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    asyncio.set_event_loop(None)
+    assert not pending, "a task outlived the answer"
+
+
+def test_the_cheapest_answers_though_the_dearer_stands_first(router):
+    status, headers, body = router.start().generate()
+    assert status == 200
+    assert {key: body[key] for key in ("provider", "modelUsed", "tokens", "response", "status")} == {
+        "provider": "cheap",
+        "modelUsed": "served-model",
+        "tokens": 15,
+        "response": "Cheap.",
+        "status": "success",
+    }
+    assert body["cost"] == Decimal("0.000001")
+    assert body["latency"] >= 0
+    assert headers["x-router-provider"] == "cheap"
+    assert headers["x-router-cost-usd"] == "0.000001"
+    assert router.dear.calls == []
+
+
+def test_the_record_is_settled_before_the_answer_leaves(router):
+    _, headers, body = router.start().generate()
+    (record,) = router.records()
+    assert record.state is RecordState.SETTLED
+    assert record.request_id == body["requestId"] == headers["x-request-id"]
+    assert record.cost.usd == body["cost"]
+
+
+def test_the_record_is_pending_with_its_upper_estimate_before_the_body_leaves(router):
+    seen = []
+
+    def look(_):
+        seen.extend(router.records())
+        return completion()
+
+    router.cheap.script = look
+    router.start().generate({"prompt": "Hello", "max_tokens": 100})
+    (record,) = seen
+    assert record.state is RecordState.PENDING
+    assert record.trying.candidate == "cheap/small"
+    assert record.trying.upper_usd >= Decimal("0.00001")
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (error(500), Outcome.SERVER_ERROR),
+        (error(503), Outcome.OVERLOADED),
+        (error(529), Outcome.OVERLOADED),
+        (error(429, "rate_limit_exceeded"), Outcome.RATE_LIMITED),
+        (error(429, "insufficient_quota"), Outcome.REFUSED),
+        (error(401, "invalid_api_key"), Outcome.REFUSED),
+        (error(404, "model_not_found"), Outcome.REFUSED),
+        ((200, {"content-type": "text/html"}, b"<html>hello</html>"), Outcome.MALFORMED),
+        ((200, {"content-type": "application/json"}, b'{"choices": ['), Outcome.MALFORMED),
+        ((200, {}, b""), Outcome.MALFORMED),
+        (answer(200, {"choices": []}), Outcome.MALFORMED),
+        (answer(200, {"error": {"message": "overloaded"}}), Outcome.MALFORMED),
+        (completion(choices=[{"message": {"content": None}, "finish_reason": "stop"}]), Outcome.MALFORMED),
+        (completion(choices=[{"message": {"content": "half"}, "finish_reason": None}]), Outcome.MALFORMED),
+    ],
+)
+def test_whatever_one_provider_does_the_other_answers(router, reply, outcome):
+    router.cheap.script = always(reply)
+    status, _, body = router.start().generate()
+    assert status == 200
+    assert body["provider"] == "dear"
+    assert body["attempts"][0]["outcome"] == outcome.value
+    (record,) = router.records()
+    assert [attempt.outcome for attempt in record.attempts][-1] is Outcome.SUCCESS
+
+
+def test_a_provider_that_reports_no_usage_costs_an_estimate(router):
+    router.cheap.script = always(completion("Four score and seven years ago.", usage=None))
+    _, headers, body = router.start().generate()
+    assert body["costBasis"] == headers["x-router-cost-basis"] == "estimated"
+    assert body["cost"] > 0
+
+
+def test_a_candidate_without_a_price_costs_an_unknown_sum_and_never_nothing(router):
+    router.file.write_text(
+        f"providers: [{{name: cheap, base_url: {router.server.base_url('cheap')}, auth: none, "
+        "models: [{name: m, price: unknown}]}]"
+    )
+    _, headers, body = router.start().generate()
+    assert body["cost"] is None
+    assert body["costBasis"] == "unknown"
+    assert "x-router-cost-usd" not in headers
+
+
+def test_when_every_provider_fails_the_caller_gets_one_clear_error_with_the_attempts(router):
+    router.cheap.script = router.dear.script = always(error(503))
+    status, headers, body = router.start().generate()
+    assert (status, body["error"]["code"]) == (502, "all_providers_failed")
+    assert [attempt["provider"] for attempt in body["attempts"]] == ["cheap", "dear"]
+    assert headers["x-should-retry"] == "false"
+    (record,) = router.records()
+    assert record.error == "all_providers_failed"
+
+
+def test_a_500_is_tried_once_more_on_the_same_candidate(router):
+    router.cheap.script = in_turn(error(500), completion("Second."))
+    _, _, body = router.start().generate()
+    assert (body["provider"], body["response"]) == ("cheap", "Second.")
+    assert len(router.cheap.calls) == 2
+
+
+def test_what_the_caller_asks_for_goes_upstream_and_nothing_else(router):
+    router.start().generate(
+        {"prompt": "Hi", "system": "Be brief.", "max_tokens": 7, "temperature": 0.1, "metadata": {"team": "docs"}}
+    )
+    (call,) = router.cheap.calls
+    assert call.body["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+    ]
+    assert call.body["max_tokens"] == 7
+    assert call.body["temperature"] == 0.1
+    assert "docs" not in json.dumps(call.body)
+    (record,) = router.records()
+    assert record.metadata == {"team": "docs"}
+
+
+def test_priority_keeps_the_configured_order(router):
+    _, _, body = router.start().generate({"prompt": "Hi", "strategy": "priority"})
+    assert body["provider"] == "dear"
+
+
+def test_a_model_can_be_asked_for_by_name(router):
+    _, _, body = router.start().generate({"prompt": "Hi", "model": "dear/big"})
+    assert body["provider"] == "dear"
+
+
+BAD_BODIES = [
+    ("", "body", None),
+    ("{", "body", None),
+    ("[]", "body", None),
+    ("null", "body", None),
+    ('"prompt"', "body", None),
+    ('{"prompt": NaN}', "body", None),
+    ("[" * 100_000, "body", None),
+    ({}, "missing", "prompt"),
+    ({"prompt": ""}, "empty", "prompt"),
+    ({"prompt": " \n\t"}, "blank", "prompt"),
+    ({"prompt": None}, "null", "prompt"),
+    ({"prompt": 42}, "number", "prompt"),
+    ({"prompt": ["a"]}, "list", "prompt"),
+    ('{"prompt": "\\ud800"}', "surrogate", "prompt"),
+    ({"prompt": "a", "max_tokens": 0}, "zero", "max_tokens"),
+    ({"prompt": "a", "max_tokens": "5"}, "text", "max_tokens"),
+    ({"prompt": "a", "max_tokens": 1.5}, "fraction", "max_tokens"),
+    ({"prompt": "a", "temperature": 3}, "hot", "temperature"),
+    ({"prompt": "a", "temperature": "x"}, "text", "temperature"),
+    ({"prompt": "a", "strategy": "luck"}, "strategy", "strategy"),
+    ({"prompt": "a", "optimize": "yes"}, "optimize", "optimize"),
+    ({"prompt": "a", "model": "no-such-route"}, "route", "model"),
+    ({"prompt": "a", "metadata": {"a": 1}}, "metadata", "metadata.a"),
+    ({"prompt": "a", "promt": "b"}, "typo", "promt"),
+]
+
+
+@pytest.mark.parametrize(("body", "param"), [(b, p) for b, _, p in BAD_BODIES], ids=[i for _, i, _ in BAD_BODIES])
+def test_a_bad_body_is_refused_with_the_field_and_no_provider_is_called(router, body, param):
+    status, _, answered = router.start().call(handlers.post("/generate", body))
+    assert (status, answered["error"]["code"]) == (400, "invalid_request")
+    assert answered["error"]["param"] == param
+    assert set(answered["error"]) == {"message", "type", "param", "code"}
+    assert router.cheap.calls == router.dear.calls == router.records() == []
+
+
+def test_a_body_of_seven_megabytes_is_too_large(router):
+    status, _, body = router.start().generate({"prompt": "a" * 7_000_000})
+    assert (status, body["error"]["code"]) == (413, "request_too_large")
+    assert router.cheap.calls == []
+
+
+def test_a_body_that_api_gateway_sends_in_base64_is_read(router):
+    event = handlers.post("/generate", base64.b64encode(b'{"prompt": "Hi"}').decode())
+    event["isBase64Encoded"] = True
+    assert router.start().call(event)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [("GET", "/nowhere", 404, "not_found"), ("DELETE", "/generate", 400, "invalid_request")],
+)
+def test_what_is_not_there_is_said_in_the_error_shape(router, method, path, status, code):
+    event = handlers.post(path, "") | {"httpMethod": method}
+    answered = router.start().call(event)
+    assert (answered[0], answered[2]["error"]["code"]) == (status, code)
+
+
+def test_a_deadline_comes_from_the_environment_that_is_about_to_end(router):
+    """With 2.2 s left and the usual reserves there is no time for an attempt."""
+    status, _, body = router.start().call(handlers.post("/generate", {"prompt": "Hi"}), timeout_s=2.2)
+    assert (status, body["error"]["code"]) == (504, "deadline_exceeded")
+    assert router.cheap.calls == []
+
+
+def test_stats_count_a_request_at_once_and_exactly(router):
+    router.start()
+    costs = [router.generate()[2]["cost"] for _ in range(5)]
+    _, _, stats = router.call(handlers.event("stats"))
+    assert (stats["totalRequests"], stats["totalTokens"]) == (5, 75)
+    assert stats["totalCost"] == sum(costs)
+    assert stats["providers"]["cheap"]["requests"] == 5
+
+
+def test_a_breaker_that_opens_is_told_of(router):
+    router.cheap.script = always(error(503))
+    router.start()
+    for _ in range(4):
+        assert router.generate()[2]["provider"] == "dear"
+    assert len(router.cheap.calls) == 3
+    _, _, told = router.call(handlers.event("providers"))
+    states = {row["candidate"]: row["state"] for row in told["candidates"]}
+    assert states == {"dear/big": "closed", "cheap/small": "open"}
+
+
+def test_a_provider_without_its_key_is_left_out_and_the_reader_is_told_what_to_do(router):
+    router.file.write_text(
+        router.file.read_text() + f"  - {{name: keyed, base_url: {router.server.base_url('cheap')}, "
+        "models: [{name: m, price: {input: 0, output: 0}}]}\n"
+    )
+    _, _, told = router.start().call(handlers.event("providers"))
+    (keyed,) = [row for row in told["candidates"] if row["provider"] == "keyed"]
+    assert keyed["state"] == "no_key"
+    assert "KEYED_API_KEY" in keyed["reason"]
+    assert router.generate()[2]["provider"] == "cheap"
+    router.monkeypatch.setenv("KEYED_API_KEY", "a-key")
+    assert router.generate()[2]["provider"] == "keyed"
+    assert router.cheap.calls[-1].headers["authorization"] == "Bearer a-key"
+
+
+def test_keys_come_from_parameter_store_when_deployed(router):
+    router.file.write_text(router.file.read_text().replace("auth: none", "auth: {header: x-api-key}"))
+    boto3.client("ssm").put_parameter(
+        Name="/llm-router/test/providers/dear/api_key", Value="stored-key", Type="SecureString"
+    )
+    _, _, body = router.start(PROVIDER_KEYS="ssm").generate()
+    assert body["provider"] == "dear"
+    assert router.dear.calls[0].headers["x-api-key"] == "stored-key"
+
+
+@pytest.mark.parametrize("event", ["stats", "providers", "models", "generate"])
+def test_every_deployed_path_but_health_needs_a_key(router, event):
+    issued = client_keys.issue(role=Role.CALLER, label="t", now=datetime.now(UTC))
+    item = {name: {"S": value} for name, value in issued.item.items()}
+    boto3.client("dynamodb").put_item(TableName=STATE_TABLE, Item=item)
+    router.start(REQUIRE_CLIENT_KEY="true")
+    asked = handlers.event(event)
+    status, _, body = router.call(asked)
+    assert (status, body["error"]["code"]) == (401, "invalid_api_key")
+    assert router.cheap.calls == []
+    for headers in ({"authorization": f"Bearer {issued.text}"}, {"x-api-key": issued.text}):
+        keyed = asked | {"headers": asked["headers"] | headers, "multiValueHeaders": None}
+        assert router.call(keyed)[0] == 200
+
+
+def test_health_needs_no_key_and_tells_nothing(router):
+    status, _, body = router.start(REQUIRE_CLIENT_KEY="true").call(handlers.event("health"))
+    assert (status, body) == (200, {"status": "ok"})
+
+
+def test_no_prompt_key_or_upstream_text_is_in_the_log_or_the_table(router, capsys):
+    router.cheap.script = always(answer(503, {"error": {"message": "upstream-words at http://inner"}}))
+    router.start().generate({"prompt": "the-secret-prompt", "system": "the-secret-system"})
+    logged = capsys.readouterr().out
+    assert '"event":"request"' in logged
+    stored = str(boto3.client("dynamodb").scan(TableName=LEDGER_TABLE))
+    for text in ("the-secret-prompt", "the-secret-system", "upstream-words", "127.0.0.1"):
+        assert text not in logged
+        assert text not in stored
+
+
+def test_one_json_line_a_request_is_logged(router, capsys):
+    router.start().generate()
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"event":"request"' in line]
+    assert line["path"] == "/generate"
+    assert line["status"] == 200
+    assert line["gen_ai.provider.name"] == "cheap"
+    assert line["cost_usd"] == "0.000001"
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in handlers.EVENTS.glob("*.json") if path.stem != "schedule")
+)
+def test_every_event_gets_the_answer_that_its_name_promises(router, name):
+    expected = 400 if any(word in name for word in ("bad", "broken", "unknown")) else 200
+    assert router.start().call(handlers.event(name))[0] == expected

@@ -1,0 +1,137 @@
+"""The breaker: how outcomes open and close it."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import NOW
+from llm_router.failover import BreakerEffect
+from llm_router.health import (
+    HEALTHY,
+    LONGEST_RATE_LIMIT_S,
+    RATE_LIMIT_COOL_DOWN_S,
+    REFUSED_COOL_DOWN_S,
+    Health,
+    OpenReason,
+)
+
+COUNTS, CLOSES = BreakerEffect.COUNTS, BreakerEffect.CLOSES
+LIMITED, REFUSED = BreakerEffect.RATE_LIMITED, BreakerEffect.REFUSED
+INSTANT = timedelta(microseconds=1)
+
+
+def open_for_s(health, now=NOW):
+    """Seconds from `now` in which the breaker is open; None where it is closed."""
+    return None if health.open_until is None else (health.open_until - now).total_seconds()
+
+
+def after(*effects, health=HEALTHY, now=NOW, retry_after_s=None):
+    for effect in effects:
+        health = health.after(effect, now=now, retry_after_s=retry_after_s)
+    return health
+
+
+def test_a_new_candidate_is_healthy_and_closed():
+    assert Health() == HEALTHY
+    assert not HEALTHY.is_open(NOW)
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_fewer_than_three_failures_leave_it_closed(failures):
+    assert not after(*[COUNTS] * failures).is_open(NOW)
+
+
+def test_three_failures_in_a_row_open_it_for_five_seconds():
+    health = after(COUNTS, COUNTS, COUNTS)
+    assert health.is_open(NOW)
+    assert health.reason is OpenReason.FAILING
+    assert open_for_s(health) == 5
+
+
+def test_an_answer_between_failures_starts_the_count_again():
+    assert not after(COUNTS, COUNTS, CLOSES, COUNTS, COUNTS).is_open(NOW)
+
+
+@pytest.mark.parametrize("effect", [BreakerEffect.NONE])
+def test_what_says_nothing_about_the_provider_changes_nothing(effect):
+    failing = after(COUNTS, COUNTS)
+    assert after(effect, health=failing) == failing
+    assert after(effect, COUNTS, health=failing).is_open(NOW)
+
+
+def test_it_is_open_until_its_time_and_not_at_it():
+    health = after(COUNTS, COUNTS, COUNTS)
+    assert health.is_open(health.open_until - INSTANT)
+    assert not health.is_open(health.open_until)
+
+
+def test_each_failed_probe_doubles_the_cool_down_up_to_twenty_seconds():
+    health, now, waits = after(COUNTS, COUNTS, COUNTS), NOW, []
+    for _ in range(5):
+        waits.append(open_for_s(health, now))
+        now = health.open_until
+        health = after(COUNTS, health=health, now=now)
+    assert waits == [5, 10, 20, 20, 20]
+
+
+def test_a_probe_that_succeeds_closes_it_and_forgets_what_was():
+    health = after(COUNTS, COUNTS, COUNTS)
+    assert after(CLOSES, health=health, now=health.open_until) == HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("effect", "retry_after_s", "reason", "wait_s"),
+    [
+        (LIMITED, 7.5, OpenReason.RATE_LIMITED, 7.5),
+        (LIMITED, None, OpenReason.RATE_LIMITED, RATE_LIMIT_COOL_DOWN_S),
+        (LIMITED, 0.0, OpenReason.RATE_LIMITED, 0),
+        (LIMITED, 1e300, OpenReason.RATE_LIMITED, LONGEST_RATE_LIMIT_S),
+        (REFUSED, None, OpenReason.REFUSED, REFUSED_COOL_DOWN_S),
+        (REFUSED, 1.0, OpenReason.REFUSED, REFUSED_COOL_DOWN_S),
+    ],
+)
+def test_one_rate_limit_or_refusal_opens_it_at_once(effect, retry_after_s, reason, wait_s):
+    health = after(effect, retry_after_s=retry_after_s)
+    assert (health.reason, open_for_s(health)) == (reason, wait_s)
+
+
+def test_a_refused_candidate_is_tried_again_only_after_its_long_time():
+    assert REFUSED_COOL_DOWN_S >= 10 * 20
+
+
+@pytest.mark.parametrize("opened", [LIMITED, REFUSED])
+@pytest.mark.parametrize("late", [[COUNTS], [COUNTS] * 3])
+def test_a_failure_that_comes_late_does_not_close_what_is_open_for_longer(opened, late):
+    """Requests that were under way when the breaker opened still end; the first to fail must not let others in."""
+    health = after(opened, retry_after_s=30.0)
+    then = after(*late, health=health, now=NOW + INSTANT)
+    assert then.open_until == health.open_until
+    assert then.reason is health.reason
+
+
+@pytest.mark.parametrize(("longer", "shorter"), [([REFUSED], LIMITED), ([COUNTS] * 3, LIMITED)])
+def test_a_shorter_time_does_not_cut_a_longer_one(longer, shorter):
+    health = after(*longer)
+    assert after(shorter, health=health, retry_after_s=1.0).open_until == health.open_until
+
+
+effects = st.sampled_from(BreakerEffect)
+waits = st.none() | st.floats(0, 1e6)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(effects, waits, st.floats(0, 400)), max_size=20))
+def test_it_is_never_open_for_longer_than_a_refusal_is(steps):
+    health, now = HEALTHY, NOW
+    for effect, wait_s, pause_s in steps:
+        health = health.after(effect, now=now, retry_after_s=wait_s)
+        assert not health.is_open(now + timedelta(seconds=REFUSED_COOL_DOWN_S))
+        now += timedelta(seconds=pause_s)
+
+
+@settings(deadline=None)
+@given(st.lists(effects, max_size=20))
+def test_whatever_came_before_an_answer_closes_it(steps):
+    assert after(*steps, CLOSES) == HEALTHY

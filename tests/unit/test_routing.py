@@ -1,0 +1,282 @@
+"""Which candidates could serve a request, in which order, and why."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import KEYLESS, NOW, candidate, price, prompt, route
+from llm_router import routing
+from llm_router.candidates import Price, Strategy
+from llm_router.health import Health, OpenReason
+from llm_router.routing import TYPICAL_COMPLETION_TOKENS, Exclusion, Facts, Surroundings
+
+LATER = NOW + timedelta(seconds=10)
+CHEAP = candidate("groq/llama", usd=price("0.05", "0.08"))
+MIDDLING = candidate("openai/mini", usd=price("0.15", "0.60"))
+DEAR = candidate("openai/gpt", usd=price("5", "15"))
+UNPRICED = candidate("mine/model", usd=None)
+
+
+def opened(reason, until=LATER):
+    return Health(failures=3, openings=1, reason=reason, open_until=until)
+
+
+FAILING, LIMITED, REFUSED = (opened(reason) for reason in OpenReason)
+
+
+def plan(*candidates, asked=None, keys=None, health=None, facts=None, **of_route):
+    found = route(*candidates, **of_route)
+    known = {one.provider.name for one in candidates} if keys is None else keys
+    return routing.plan(asked or prompt(), found, Surroundings(NOW, known, health or {}, facts or {}))
+
+
+def names(made):
+    return [one.name for one in made.candidates]
+
+
+def reasons(made):
+    return {item.candidate.name: item.exclusion for item in made.excluded}
+
+
+# Cheapest.
+
+
+@pytest.mark.parametrize("order", [(CHEAP, MIDDLING, DEAR), (DEAR, CHEAP, MIDDLING), (DEAR, MIDDLING, CHEAP)])
+def test_the_cheapest_comes_first_whatever_the_configured_order(order):
+    assert names(plan(*order)) == ["groq/llama", "openai/mini", "openai/gpt"]
+
+
+def test_cheapest_is_what_this_request_will_cost_and_not_the_price():
+    """One has the cheaper prompt, the other the cheaper answer; the request decides."""
+    reader = candidate("a/reader", usd=price("0.1", "10"))
+    writer = candidate("b/writer", usd=price("1", "1"))
+    long_prompt = prompt("word " * 20_000, max_tokens=10)
+    assert names(plan(reader, writer, asked=long_prompt)) == ["a/reader", "b/writer"]
+    assert names(plan(reader, writer, asked=prompt("Hi", max_tokens=4000))) == ["b/writer", "a/reader"]
+
+
+def test_what_a_candidate_typically_answers_with_counts():
+    talker = candidate("a/talker", usd=price("1", "1"))
+    terse = candidate("b/terse", usd=price("1", "2"))
+    facts = {"a/talker": Facts(completion_tokens=1000), "b/terse": Facts(completion_tokens=100)}
+    assert names(plan(talker, terse)) == ["a/talker", "b/terse"]
+    assert names(plan(talker, terse, facts=facts)) == ["b/terse", "a/talker"]
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "typical", "expected"),
+    [(None, None, TYPICAL_COMPLETION_TOKENS), (10, None, 10), (None, 40, 40), (10, 40, 10), (100, 40, 40)],
+)
+def test_the_expected_answer_is_the_smaller_of_the_limit_and_the_typical(max_tokens, typical, expected):
+    facts = routing.UNKNOWN_FACTS if typical is None else Facts(completion_tokens=typical)
+    found = routing.expected_tokens(prompt(max_tokens=max_tokens), facts)
+    assert found.completion == expected
+    assert found.prompt == prompt().estimated_tokens
+
+
+def test_an_unknown_price_comes_last_and_costs_no_known_sum():
+    made = plan(UNPRICED, DEAR)
+    assert names(made) == ["openai/gpt", "mine/model"]
+    assert made.places[-1].expected_usd is None
+    assert made.places[-1].reason == "cheapest: price unknown"
+
+
+def test_the_reason_names_the_expected_cost_in_plain_digits():
+    made = plan(candidate(usd=price("0.000001", "0")), asked=prompt(max_tokens=1))
+    assert made.places[0].reason == f"cheapest: {made.places[0].expected_usd:f} USD expected"
+    assert "E" not in made.places[0].reason.removesuffix("USD expected")
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_ties_go_to_the_healthier_then_to_the_configured_order(strategy):
+    one, other, third = (candidate(f"{host}/same") for host in "abc")
+    facts = {"a/same": Facts(success_rate=0.5), "b/same": Facts(success_rate=0.9), "c/same": Facts(success_rate=0.9)}
+    expected = ["a/same", "b/same", "c/same"] if strategy is Strategy.PRIORITY else ["b/same", "c/same", "a/same"]
+    assert names(plan(one, other, third, facts=facts, strategy=strategy)) == expected
+    assert names(plan(third, other, one, strategy=strategy)) == ["c/same", "b/same", "a/same"]
+
+
+# The other strategies.
+
+
+def test_fastest_orders_by_recent_latency_and_the_unknown_come_last():
+    facts = {"openai/gpt": Facts(latency_ms=200.0), "groq/llama": Facts(latency_ms=900.0)}
+    made = plan(CHEAP, MIDDLING, DEAR, facts=facts, strategy=Strategy.FASTEST)
+    assert names(made) == ["openai/gpt", "groq/llama", "openai/mini"]
+    assert {place.reason for place in made.places} == {"fastest"}
+
+
+def test_priority_keeps_the_configured_order():
+    made = plan(DEAR, UNPRICED, CHEAP, strategy=Strategy.PRIORITY)
+    assert names(made) == ["openai/gpt", "mine/model", "groq/llama"]
+    assert {place.reason for place in made.places} == {"priority"}
+
+
+def test_the_callers_strategy_comes_before_the_routes():
+    asked = prompt(strategy=Strategy.PRIORITY)
+    assert names(plan(DEAR, CHEAP, asked=asked, strategy=Strategy.CHEAPEST)) == ["openai/gpt", "groq/llama"]
+
+
+# Who is left out.
+
+
+@pytest.mark.parametrize(
+    ("left_out", "changes", "expected"),
+    [
+        (CHEAP, {"keys": {"openai"}}, Exclusion.NO_KEY),
+        (CHEAP, {"health": {"groq/llama": FAILING}}, Exclusion.BREAKER_OPEN),
+        (CHEAP, {"health": {"groq/llama": LIMITED}}, Exclusion.BREAKER_OPEN),
+        (CHEAP, {"health": {"groq/llama": REFUSED}}, Exclusion.BREAKER_OPEN),
+        (replace(CHEAP, context_window=8), {}, Exclusion.CONTEXT_WINDOW),
+        (replace(CHEAP, context_window=8), {"keys": {"openai"}}, Exclusion.NO_KEY),
+    ],
+)
+def test_a_candidate_is_left_out_with_its_reason(left_out, changes, expected):
+    made = plan(left_out, DEAR, **changes)
+    assert names(made) == ["openai/gpt"]
+    assert reasons(made) == {"groq/llama": expected}
+
+
+def test_a_candidate_that_needs_no_key_is_not_left_out_for_having_none():
+    assert names(plan(candidate("ollama/qwen", auth=KEYLESS), keys=set())) == ["ollama/qwen"]
+
+
+@pytest.mark.parametrize(("until", "is_able"), [(LATER, False), (NOW, True), (NOW - timedelta(seconds=1), True)])
+def test_an_open_breaker_is_skipped_until_its_time(until, is_able):
+    made = plan(CHEAP, DEAR, health={"groq/llama": opened(OpenReason.FAILING, until)})
+    assert ("groq/llama" in names(made)) is is_able
+
+
+def test_a_prompt_that_just_fits_is_not_too_long():
+    asked = prompt("x" * 4000)
+    fits = replace(CHEAP, context_window=asked.estimated_tokens)
+    assert names(plan(fits, asked=asked)) == ["groq/llama"]
+    assert reasons(plan(replace(fits, context_window=asked.estimated_tokens - 1), asked=asked)) == {
+        "groq/llama": Exclusion.CONTEXT_WINDOW
+    }
+
+
+def test_what_is_left_out_says_until_when_and_why():
+    (excluded,) = plan(CHEAP, DEAR, health={"groq/llama": LIMITED}).excluded
+    assert (excluded.open_reason, excluded.open_until) == (OpenReason.RATE_LIMITED, LATER)
+
+
+# Nobody is able.
+
+
+def test_when_all_are_failing_the_best_one_is_tried_all_the_same():
+    made = plan(DEAR, CHEAP, health={"groq/llama": FAILING, "openai/gpt": FAILING})
+    assert names(made) == ["groq/llama"]
+    assert reasons(made) == {"openai/gpt": Exclusion.BREAKER_OPEN}
+
+
+def test_the_one_that_is_forced_is_failing_and_neither_rate_limited_nor_refused():
+    health = {"groq/llama": LIMITED, "openai/mini": REFUSED, "openai/gpt": FAILING}
+    made = plan(CHEAP, MIDDLING, DEAR, health=health)
+    assert names(made) == ["openai/gpt"]
+
+
+@pytest.mark.parametrize("closed_for", [LIMITED, REFUSED])
+def test_nobody_is_forced_to_try_the_rate_limited_or_the_refused(closed_for):
+    made = plan(CHEAP, DEAR, health={"groq/llama": closed_for, "openai/gpt": closed_for})
+    assert made.places == ()
+    assert {item.open_until for item in made.excluded} == {LATER}
+
+
+def test_nobody_is_forced_without_a_key_or_a_window():
+    made = plan(CHEAP, replace(DEAR, context_window=1), keys={"openai"}, health={"groq/llama": FAILING})
+    assert made.places == ()
+    assert reasons(made) == {"groq/llama": Exclusion.NO_KEY, "openai/gpt": Exclusion.CONTEXT_WINDOW}
+
+
+# Plans of any kind.
+
+rates = st.decimals(min_value=0, max_value=100, places=6)
+prices = st.none() | st.builds(Price, rates, rates)
+healths = st.sampled_from([Health(), FAILING, LIMITED, REFUSED, opened(OpenReason.FAILING, NOW)])
+known = st.builds(
+    Facts,
+    latency_ms=st.none() | st.floats(1, 1e5),
+    success_rate=st.sampled_from([0.5, 0.9, 1.0]),
+    completion_tokens=st.integers(0, 5000),
+)
+
+
+@st.composite
+def situations(draw):
+    pairs = st.tuples(st.sampled_from(["groq", "openai", "mistral"]), st.integers(0, 2))
+    chosen = [f"{host}/{number}" for host, number in draw(st.lists(pairs, min_size=1, max_size=6, unique=True))]
+    windows = st.sampled_from([None, 5, 100_000])
+    candidates = [candidate(name, usd=draw(prices), context_window=draw(windows)) for name in chosen]
+    strategy = draw(st.sampled_from(Strategy))
+    surroundings = Surroundings(
+        NOW,
+        draw(st.sets(st.sampled_from(["groq", "openai", "mistral"]))),
+        draw(st.dictionaries(st.sampled_from(chosen), healths)),
+        draw(st.dictionaries(st.sampled_from(chosen), known)),
+    )
+    asked = prompt("x" * draw(st.integers(0, 400)), max_tokens=draw(st.none() | st.integers(1, 3000)))
+    return asked, route(*candidates, strategy=strategy), surroundings
+
+
+@settings(deadline=None)
+@given(situations())
+def test_every_candidate_is_in_the_plan_or_left_out_exactly_once(situation):
+    asked, found, surroundings = situation
+    made = routing.plan(asked, found, surroundings)
+    told = [place.candidate for place in made.places] + [item.candidate for item in made.excluded]
+    assert sorted(one.name for one in told) == sorted(one.name for one in found.candidates)
+
+
+@settings(deadline=None)
+@given(situations(), st.randoms())
+def test_no_cheaper_candidate_stands_behind_a_dearer_one(situation, chance):
+    asked, found, surroundings = situation
+    shuffled = list(found.candidates)
+    chance.shuffle(shuffled)
+    asked = replace(asked, strategy=Strategy.CHEAPEST)
+    made = routing.plan(asked, replace(found, candidates=tuple(shuffled)), surroundings)
+    costs = [fraction_of_usd(one, asked, surroundings) for one in made.candidates]
+    assert costs == sorted(costs)
+
+
+def fraction_of_usd(one, asked, surroundings):
+    if one.price is None:
+        return float("inf")
+    facts = surroundings.facts.get(one.name, Facts())
+    completion = min(facts.completion_tokens, facts.completion_tokens if asked.max_tokens is None else asked.max_tokens)
+    prompt_usd = asked.estimated_tokens * Fraction(one.price.input)
+    return (prompt_usd + completion * Fraction(one.price.output)) / 10**6
+
+
+@settings(deadline=None)
+@given(situations())
+def test_who_is_able_is_never_left_out(situation):
+    asked, found, surroundings = situation
+    made = routing.plan(asked, found, surroundings)
+    able = {
+        one.name
+        for one in found.candidates
+        if one.provider.name in surroundings.providers_with_key
+        and not surroundings.health.get(one.name, Health()).is_open(NOW)
+        and (one.context_window is None or asked.estimated_tokens <= one.context_window)
+    }
+    assert able <= set(names(made))
+    assert not able or able == set(names(made))
+    assert able or len(made.places) <= 1
+
+
+@settings(deadline=None)
+@given(situations())
+def test_the_same_situation_gives_the_same_plan(situation):
+    assert routing.plan(*situation) == routing.plan(*situation)
+
+
+def test_expected_costs_are_exact():
+    found = routing.expected_usd(DEAR, prompt("x" * 368, max_tokens=10))
+    assert found == Decimal(100 * 5 + 10 * 15) / 10**6

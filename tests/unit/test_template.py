@@ -1,0 +1,610 @@
+"""The stack: template.yaml as SAM expands it, held against the library, the handlers and the rules of the house."""
+
+import copy
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from infra.deploy import stack
+from infra.sam import build
+from llm_router import settings, wiring
+from llm_router.errors import AllProvidersFailedError
+from llm_router.settings import KeySource
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "layers/shared/llm_router"
+SOURCE = yaml_parse((ROOT / "template.yaml").read_text())
+
+NEEDED = {"LEDGER_TABLE": "ledger", "STATE_TABLE": "state"}
+
+LEFT_OUT = {
+    "RouterFunction": {
+        "PAGE_BUCKET": "the stats function publishes the page",
+        "PAGE_DIR": "the stats function publishes the page",
+    },
+    "StatsFunction": {
+        "PROVIDERS_FILE": "it calls no provider",
+        "PROVIDER_KEYS": "it calls no provider",
+        "REQUIRE_CLIENT_KEY": "nobody calls it",
+        "GATEWAY_TIMEOUT_S": "it stands behind no gateway",
+        "MAX_BODY_BYTES": "it stands behind no gateway",
+    },
+}
+
+WIDE_RESOURCES = {
+    ("RouterRole", "ssm:GetParameters"): "one parameter a provider, named in providers.yaml",
+    ("StatsRole", "s3:PutObject"): "the page's files, and only in the page's bucket",
+    ("RouterRole", "logs:CreateLogStream"): "every stream of the function's own group",
+    ("RouterRole", "logs:PutLogEvents"): "every stream of the function's own group",
+    ("StatsRole", "logs:CreateLogStream"): "every stream of the function's own group",
+    ("StatsRole", "logs:PutLogEvents"): "every stream of the function's own group",
+}
+
+
+class NoManagedPolicies:
+    """Stands in for the list that SAM would ask IAM for; the template names none."""
+
+    def load(self):
+        return {}
+
+
+class Stack:
+    """The expanded template with every function of CloudFormation's replaced by what it would give."""
+
+    def __init__(self, **parameters):
+        self.values = {name: str(declared["Default"]) for name, declared in SOURCE["Parameters"].items()} | parameters
+        self.expanded = transform(_uploaded(copy.deepcopy(SOURCE)), dict(self.values), NoManagedPolicies())
+        self.values |= {"AWS::Region": "eu-central-1", "AWS::AccountId": "123456789012", "AWS::Partition": "aws"}
+        self.values |= {"AWS::URLSuffix": "amazonaws.com", "AWS::StackName": stack.stack_name(self.values["Stage"])}
+        self.resources = {
+            name: self.resolved(resource)
+            for name, resource in self.expanded["Resources"].items()
+            if self.is_wanted(resource)
+        }
+
+    def of_type(self, kind):
+        found = {name: resource["Properties"] for name, resource in self.resources.items() if resource["Type"] == kind}
+        assert found, kind
+        return found
+
+    def environment(self, function):
+        return self.resources[function]["Properties"]["Environment"]["Variables"]
+
+    def statements(self, role):
+        for policy in self.resources[role]["Properties"]["Policies"]:
+            yield from policy["PolicyDocument"]["Statement"]
+
+    def is_wanted(self, resource):
+        return "Condition" not in resource or self.holds(self.expanded["Conditions"][resource["Condition"]])
+
+    def holds(self, condition):
+        ((function, operand),) = condition.items()
+        if function == "Fn::Not":
+            return not self.holds(operand[0])
+        assert function == "Fn::Equals", function
+        left, right = (self.resolved(side) for side in operand)
+        return left == right
+
+    def resolved(self, value):
+        if isinstance(value, list):
+            items = [self.resolved(item) for item in value]
+            return [item for item in items if item is not None]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1 and next(iter(value)).startswith(("Fn::", "Ref")):
+            return self.given_by(*next(iter(value.items())))
+        return {name: self.resolved(item) for name, item in value.items()}
+
+    def given_by(self, function, operand):
+        """A reference to a resource is given as the resource's logical name."""
+        if function == "Ref":
+            return None if operand == "AWS::NoValue" else self.values.get(operand, operand)
+        if function == "Fn::GetAtt":
+            return operand if isinstance(operand, str) else ".".join(operand)
+        if function == "Fn::If":
+            name, yes, no = operand
+            return self.resolved(yes if self.holds(self.expanded["Conditions"][name]) else no)
+        assert function == "Fn::Sub", function
+        text, more = (operand, {}) if isinstance(operand, str) else operand
+        known = self.values | {name: self.resolved(item) for name, item in more.items()}
+        return re.sub(r"\$\{([^}]+)\}", lambda found: known.get(found[1], found[1]), text)
+
+
+def _uploaded(template):
+    """With addresses in S3, as `sam deploy` leaves it, for folders on this machine."""
+    for resource in template["Resources"].values():
+        for name in ("CodeUri", "ContentUri"):
+            if name in resource["Properties"]:
+                resource["Properties"][name] = f"s3://bucket/{resource['Properties'][name]}"
+    return template
+
+
+@cache
+def deployed(**parameters):
+    return Stack(**parameters)
+
+
+@cache
+def variables_read():
+    """The names that the settings ask an environment for."""
+    asked = set()
+
+    class Noting(dict):
+        def get(self, name, default=None):
+            asked.add(name)
+            return super().get(name, default)
+
+    settings.read(Noting(NEEDED))
+    return frozenset(asked)
+
+
+def body():
+    ((_, api),) = deployed().of_type("AWS::ApiGateway::RestApi").items()
+    return api["Body"]
+
+
+def gateway_responses():
+    return body()["x-amazon-apigateway-gateway-responses"]
+
+
+def integrations(of):
+    ((_, api),) = of.of_type("AWS::ApiGateway::RestApi").items()
+    return [
+        method["x-amazon-apigateway-integration"] for path in api["Body"]["paths"].values() for method in path.values()
+    ]
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+# Settings and handlers
+
+
+@pytest.mark.parametrize("function", ["RouterFunction", "StatsFunction"])
+def test_a_function_gets_every_variable_that_the_settings_read_or_leaves_it_out_for_a_reason(function):
+    given = deployed().environment(function).keys()
+    left_out = LEFT_OUT[function].keys()
+    assert given | left_out == variables_read()
+    assert not given & left_out
+
+
+@pytest.mark.parametrize("function", ["RouterFunction", "StatsFunction"])
+def test_the_settings_accept_what_a_function_is_given(function):
+    read = settings.read(deployed().environment(function))
+    assert (read.stage, read.ledger_table, read.state_table) == ("prod", "LedgerTable", "StateTable")
+    assert read.key_source is KeySource.SSM
+    assert read.require_client_key is True
+
+
+def test_the_parameters_defaults_are_those_of_the_library():
+    assert settings.read(NEEDED) == settings.read(
+        deployed().environment("RouterFunction") | NEEDED | {"STAGE": settings.read(NEEDED).stage}
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "variable"),
+    [
+        ("Stage", "dev", "STAGE"),
+        ("GatewayTimeoutS", "60", "GATEWAY_TIMEOUT_S"),
+        ("LedgerShards", "8", "LEDGER_SHARDS"),
+        ("RecordRetentionDays", "30", "RECORD_RETENTION_DAYS"),
+        ("MaxBodyBytes", "1048576", "MAX_BODY_BYTES"),
+    ],
+)
+def test_what_an_operator_changes_reaches_the_function(parameter, value, variable):
+    assert deployed(**{parameter: value}).environment("RouterFunction")[variable] == value
+
+
+def test_the_stats_function_knows_its_bucket_and_where_its_layer_puts_the_page():
+    environment = deployed().environment("StatsFunction")
+    assert environment["PAGE_BUCKET"] == "PageBucket"
+    assert environment["PAGE_DIR"] == "/opt/page"
+    assert (ROOT / SOURCE["Resources"]["PageLayer"]["Properties"]["ContentUri"] / "page" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("function", ["RouterFunction", "StatsFunction"])
+def test_a_function_has_its_handler_and_lambdas_python(function):
+    properties = deployed().resources[function]["Properties"]
+    module, name = properties["Handler"].split(".")
+    source = ROOT / SOURCE["Resources"][function]["Properties"]["CodeUri"] / f"{module}.py"
+    assert re.search(rf"^(def {name}\(|{name} = )", source.read_text(), re.MULTILINE)
+    assert properties["Runtime"] == SOURCE["Resources"]["SharedLayer"]["Metadata"]["BuildMethod"] == "python3.13"
+
+
+@pytest.mark.parametrize(
+    ("layer", "content"),
+    [
+        ("SharedLayer", {"llm_router", "requirements.txt"}),
+        ("ConfigLayer", {"providers.yaml"}),
+        ("PageLayer", {"page"}),
+    ],
+)
+def test_a_layers_folder_holds_what_should_ship_and_nothing_else(layer, content):
+    folder = ROOT / SOURCE["Resources"][layer]["Properties"]["ContentUri"]
+    assert {path.name for path in folder.iterdir()} - {"__pycache__"} == content
+
+
+def test_the_build_checks_every_layer_and_function_of_the_template():
+    def named(kind):
+        return {name: resource for name, resource in SOURCE["Resources"].items() if resource["Type"] == kind}
+
+    layers, functions = named("AWS::Serverless::LayerVersion"), named("AWS::Serverless::Function")
+    assert build.LAYERS.keys() == layers.keys()
+    assert build.FUNCTIONS.keys() == functions.keys()
+    for name, layer in layers.items():
+        built = build.BUILD / name if "BuildMethod" in layer.get("Metadata", {}) else None
+        assert build.LAYERS[name] == (built or ROOT / layer["Properties"]["ContentUri"])
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_one_parameter_decides_the_processor_of_functions_and_layer(architecture):
+    of = deployed(Architecture=architecture)
+    assert all(function["Architectures"] == [architecture] for function in of.of_type("AWS::Lambda::Function").values())
+    assert SOURCE["Resources"]["SharedLayer"]["Metadata"]["BuildArchitecture"] == {"Ref": "Architecture"}
+    assert architecture in build.ELF_MACHINES
+
+
+# The front
+
+
+def test_the_api_is_regional_and_has_one_stage():
+    ((_, stage),) = deployed().of_type("AWS::ApiGateway::Stage").items()
+    assert stage["StageName"] == "prod"
+    assert all("StageName" not in found for found in deployed().of_type("AWS::ApiGateway::Deployment").values())
+    ((_, api),) = deployed().of_type("AWS::ApiGateway::RestApi").items()
+    assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+
+
+def test_the_gateway_has_the_paths_of_the_app():
+    environ = deployed().environment("RouterFunction") | {"PROVIDERS_FILE": str(ROOT / "layers/config/providers.yaml")}
+    served = {(route.path, method) for route in wiring.router(environ).routes for method in route.methods}
+    assert {(path, method.upper()) for path, methods in body()["paths"].items() for method in methods} == served
+
+
+@pytest.mark.parametrize("seconds", ["29", "60"])
+def test_one_timeout_holds_for_the_gateway_the_function_and_the_deadline(seconds):
+    of = deployed(GatewayTimeoutS=seconds)
+    assert {str(integration["timeoutInMillis"]) for integration in integrations(of)} == {f"{seconds}000"}
+    assert of.resources["RouterFunction"]["Properties"]["Timeout"] == seconds
+    assert of.environment("RouterFunction")["GATEWAY_TIMEOUT_S"] == seconds
+
+
+def test_a_changed_timeout_is_deployed():
+    """SAM deploys the API when its definition's text changes, and a parameter's value is no part of it."""
+    assert SOURCE["Resources"]["RouterApi"]["Properties"]["AlwaysDeploy"] is True
+
+
+def test_every_answer_comes_from_the_router_function_buffered():
+    for integration in integrations(deployed()):
+        assert integration["type"] == "aws_proxy"
+        assert "RouterFunction.Arn" in integration["uri"]
+        assert "responseTransferMode" not in integration
+
+
+def test_every_path_is_throttled():
+    ((_, stage),) = deployed(ThrottleRate="7", ThrottleBurst="9").of_type("AWS::ApiGateway::Stage").items()
+    (throttled,) = stage["MethodSettings"]
+    assert (throttled["ResourcePath"], throttled["HttpMethod"]) == ("/*", "*")
+    assert (throttled["ThrottlingRateLimit"], throttled["ThrottlingBurstLimit"]) == ("7", "9")
+
+
+def test_every_error_of_the_gateway_has_the_shape_of_the_routers():
+    for kind, response in gateway_responses().items():
+        assert response["responseTemplates"].keys() == {"application/json"}, kind
+        error = json.loads(response["responseTemplates"]["application/json"])
+        assert error.keys() == {"error"}, kind
+        assert error["error"].keys() == {"message", "type", "param", "code"}, kind
+        assert error["error"]["message"].endswith("."), kind
+
+
+def test_no_error_of_the_gateway_repeats_what_was_sent():
+    """`$context.error.message` can hold the Authorization header."""
+    assert all("$" not in json.dumps(response) for response in gateway_responses().values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code", "header"),
+    [
+        ("REQUEST_TOO_LARGE", "413", "request_too_large", None),
+        ("THROTTLED", "429", "rate_limit_exceeded", ("Retry-After", "'1'")),
+        ("QUOTA_EXCEEDED", "429", "rate_limit_exceeded", ("Retry-After", "'1'")),
+        ("MISSING_AUTHENTICATION_TOKEN", "404", "not_found", None),
+        ("INVALID_SIGNATURE", "404", "not_found", None),
+        ("EXPIRED_TOKEN", "404", "not_found", None),
+        ("RESOURCE_NOT_FOUND", "404", "not_found", None),
+        ("INTEGRATION_TIMEOUT", "504", "deadline_exceeded", ("x-should-retry", "'false'")),
+        ("INTEGRATION_FAILURE", "502", "internal_error", None),
+        ("DEFAULT_4XX", None, "invalid_request", None),
+        ("DEFAULT_5XX", None, "internal_error", None),
+    ],
+)
+def test_the_gateways_errors_have_the_documented_status_and_code(kind, status, code, header):
+    response = gateway_responses()[kind]
+    assert response.get("statusCode") == status
+    assert json.loads(response["responseTemplates"]["application/json"])["error"]["code"] == code
+    headers = {f"gatewayresponse.header.{header[0]}": header[1]} if header else {}
+    assert response["responseParameters"] == headers
+
+
+# State
+
+
+@pytest.mark.parametrize(("table", "key"), [("LedgerTable", ["pk", "sk"]), ("StateTable", ["pk"])])
+def test_a_table_is_on_demand_encrypted_recoverable_expiring_and_kept(table, key):
+    resource = deployed().resources[table]
+    properties = resource["Properties"]
+    assert [part["AttributeName"] for part in properties["KeySchema"]] == key
+    assert {
+        part["AttributeName"]: part["AttributeType"] for part in properties["AttributeDefinitions"]
+    } == dict.fromkeys(key, "S")
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties["SSESpecification"] == {"SSEEnabled": True}
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert resource["UpdateReplacePolicy"] == "Retain"
+    assert "TableName" not in properties, "a name of its own would keep a deleted stack from being deployed again"
+
+
+def names_of(of):
+    """The names that resources are given, down to one level of `...Config`. Inline policies belong to their role."""
+    own = set(of.resources)  # what a reference resolves to here
+    for resource in of.resources.values():
+        nested = [value for name, value in resource["Properties"].items() if name.endswith("Config")]
+        for properties in (resource["Properties"], *nested, *resource["Properties"].get("MetricTransformations", ())):
+            yield from (
+                value
+                for name, value in properties.items()
+                if (name.endswith("Name") and name not in ("DisplayName", "MetricName", "StageName"))
+                or name == "MetricNamespace"
+                if value not in own
+            )
+
+
+def test_two_stages_share_no_name():
+    """Two stacks of one account and region would else take each other's things, or fail."""
+    prod, dev = set(names_of(deployed())), set(names_of(deployed(Stage="dev")))
+    assert len(prod) == len(dev) >= 15
+    assert not prod & dev
+
+
+def test_the_stages_name_is_checked_alike_before_and_in_the_deployment():
+    assert SOURCE["Parameters"]["Stage"]["AllowedPattern"] == stack.STAGE_PATTERN
+
+
+# The page
+
+
+def test_the_bucket_is_private_encrypted_and_has_no_access_lists():
+    properties = deployed().resources["PageBucket"]["Properties"]
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(properties["PublicAccessBlockConfiguration"]) == 4
+    assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert "WebsiteConfiguration" not in properties
+
+
+def test_only_this_distribution_reads_the_bucket_and_only_over_tls():
+    document = deployed().resources["PageBucketPolicy"]["Properties"]["PolicyDocument"]
+    denied, allowed = document["Statement"]
+    assert (denied["Effect"], denied["Action"], denied["Condition"]) == (
+        "Deny",
+        "s3:*",
+        {"Bool": {"aws:SecureTransport": "false"}},
+    )
+    assert allowed["Effect"] == "Allow"
+    assert allowed["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+    assert allowed["Action"] == "s3:GetObject"
+    assert allowed["Condition"] == {
+        "StringEquals": {"aws:SourceArn": "arn:aws:cloudfront::123456789012:distribution/PageDistribution"}
+    }
+
+
+def test_the_page_comes_over_https_with_security_headers_through_access_control():
+    ((_, distribution),) = deployed().of_type("AWS::CloudFront::Distribution").items()
+    config = distribution["DistributionConfig"]
+    behavior = config["DefaultCacheBehavior"]
+    assert config["DefaultRootObject"] == "index.html"
+    assert behavior["ViewerProtocolPolicy"] == "redirect-to-https"
+    assert behavior["ResponseHeadersPolicyId"] == "PageHeaders"
+    assert [origin["OriginAccessControlId"] for origin in config["Origins"]] == ["PageAccess.Id"]
+    headers = deployed().resources["PageHeaders"]["Properties"]["ResponseHeadersPolicyConfig"]["SecurityHeadersConfig"]
+    assert headers.keys() >= {
+        "ContentSecurityPolicy",
+        "StrictTransportSecurity",
+        "ContentTypeOptions",
+        "ReferrerPolicy",
+    }
+    assert all(header["Override"] for header in headers.values())
+
+
+def test_the_content_security_policy_lets_nothing_in_from_elsewhere():
+    headers = deployed().resources["PageHeaders"]["Properties"]["ResponseHeadersPolicyConfig"]["SecurityHeadersConfig"]
+    policy = headers["ContentSecurityPolicy"]["ContentSecurityPolicy"]
+    directives = dict(directive.strip().split(" ", 1) for directive in policy.split(";"))
+    assert directives.pop("img-src") == "'self' data:"
+    assert {directives.pop(name) for name in ("script-src", "style-src", "connect-src")} == {"'self'"}
+    assert directives.keys() == {"default-src", "base-uri", "form-action", "frame-ancestors"}
+    assert set(directives.values()) == {"'none'"}
+
+
+def test_a_page_that_is_not_published_has_no_address_and_no_reader():
+    of = deployed(PublishPage="false")
+    assert not [name for name, resource in of.resources.items() if resource["Type"].startswith("AWS::CloudFront::")]
+    statements = of.resources["PageBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert [statement["Effect"] for statement in statements] == ["Deny"]
+    assert SOURCE["Outputs"]["PageUrl"]["Condition"] == "HasPage"
+
+
+# Roles
+
+
+def test_no_role_has_a_wildcard_without_a_reason():
+    wide = set()
+    for role in deployed().of_type("AWS::IAM::Role"):
+        for statement in deployed().statements(role):
+            assert statement["Effect"] == "Allow"
+            for action in as_list(statement["Action"]):
+                assert "*" not in action, (role, action)
+                for resource in as_list(statement["Resource"]):
+                    assert resource != "*", (role, action)
+                    if resource.endswith(("*", "Logs.Arn")):  # a log group's ARN ends in ":*"
+                        wide.add((role, action))
+        assert "ManagedPolicyArns" not in deployed().resources[role]["Properties"]
+    assert wide == WIDE_RESOURCES.keys()
+
+
+TRANSACTED = {"PutItem", "UpdateItem"}
+"""A transaction needs the permissions of what it is made of, and no other."""
+
+
+def operations(*modules):
+    """The operations of AWS that modules of the library call."""
+    calls = {call for name in modules for call in re.findall(r"_client\(\)\.(\w+)\(", (LIBRARY / name).read_text())}
+    names = {"".join(word.capitalize() for word in call.split("_")) for call in calls}
+    return (names - {"TransactWriteItems"}) | (TRANSACTED if "TransactWriteItems" in names else set())
+
+
+def allowed(role, resource):
+    return {
+        action
+        for statement in deployed().statements(role)
+        if resource in as_list(statement["Resource"])
+        for action in as_list(statement["Action"])
+    }
+
+
+@pytest.mark.parametrize(
+    ("role", "resource", "service", "modules"),
+    [
+        ("RouterRole", "LedgerTable.Arn", "dynamodb", ["ledger.py", "checkpoints.py"]),
+        ("RouterRole", "StateTable.Arn", "dynamodb", ["client_keys.py"]),
+        (
+            "RouterRole",
+            "arn:aws:ssm:eu-central-1:123456789012:parameter/llm-router/prod/providers/*",
+            "ssm",
+            ["provider_keys.py"],
+        ),
+        ("StatsRole", "PageBucket.Arn/*", "s3", ["publisher.py"]),
+    ],
+)
+def test_a_role_allows_what_the_library_calls_and_no_more(role, resource, service, modules):
+    called = {f"{service}:{operation}" for operation in operations(*modules)}
+    assert called
+    assert allowed(role, resource) == called
+
+
+def test_the_stats_function_neither_inserts_nor_deletes_records_and_reads_no_client_key():
+    assert allowed("RouterRole", "LedgerTable.Arn") - allowed("StatsRole", "LedgerTable.Arn") == {
+        "dynamodb:PutItem",
+        "dynamodb:DeleteItem",
+    }
+    assert allowed("StatsRole", "StateTable.Arn") == set()
+
+
+def test_the_router_reads_the_keys_of_its_own_stage_alone():
+    (resource,) = [
+        statement["Resource"]
+        for statement in deployed(Stage="dev").statements("RouterRole")
+        if statement["Action"] == "ssm:GetParameters"
+    ]
+    assert resource == "arn:aws:ssm:eu-central-1:123456789012:parameter/llm-router/dev/providers/*"
+
+
+# Watching
+
+
+@pytest.mark.parametrize(
+    ("function", "role", "group"),
+    [("RouterFunction", "RouterRole", "RouterLogs"), ("StatsFunction", "StatsRole", "StatsLogs")],
+)
+def test_a_function_writes_to_a_log_group_of_its_own_that_forgets(function, role, group):
+    of = deployed(LogRetentionDays="14")
+    assert of.resources[function]["Properties"]["LoggingConfig"]["LogGroup"] == group
+    assert of.resources[group]["Properties"]["RetentionInDays"] == "14"
+    assert allowed(role, f"{group}.Arn") == {"logs:CreateLogStream", "logs:PutLogEvents"}
+
+
+def test_every_alarm_goes_to_the_topic_and_says_what_it_means():
+    alarms = deployed().of_type("AWS::CloudWatch::Alarm")
+    for name, alarm in alarms.items():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == ["AlarmTopic"], name
+        assert alarm["AlarmDescription"].endswith("."), name
+        assert alarm["TreatMissingData"] in ("notBreaching", "breaching", "ignore"), name
+    assert len(alarms) <= 10, "ten are free of charge"
+
+
+def test_cloudwatch_may_speak_to_the_topic():
+    """It may not use the account's own key for SNS: an alarm on a topic so encrypted is lost without a word."""
+    assert "KmsMasterKeyId" not in deployed().resources["AlarmTopic"]["Properties"]
+    (statement,) = deployed().resources["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert statement["Action"] == "sns:Publish"
+
+
+def test_nobody_is_mailed_unless_an_address_is_given():
+    assert "AlarmSubscription" not in deployed().resources
+    given = deployed(AlarmEmail="someone@example.com").resources["AlarmSubscription"]["Properties"]
+    assert given == {"TopicArn": "AlarmTopic", "Protocol": "email", "Endpoint": "someone@example.com"}
+
+
+def test_every_number_taken_from_the_log_has_an_alarm():
+    def metrics(rows):
+        return {
+            (row["MetricNamespace"] if "MetricNamespace" in row else row["Namespace"], row["MetricName"])
+            for row in rows
+        }
+
+    filters = deployed().of_type("AWS::Logs::MetricFilter").values()
+    alarms = deployed().of_type("AWS::CloudWatch::Alarm").values()
+    taken = metrics(row for found in filters for row in found["MetricTransformations"])
+    assert taken == metrics(alarm for alarm in alarms if not alarm["Namespace"].startswith("AWS/"))
+
+
+def test_the_events_that_are_counted_are_those_that_the_library_logs():
+    source = "\n".join(path.read_text() for path in LIBRARY.rglob("*.py"))
+    logged = set(re.findall(r"\bevent\"?\s*[=:]\s*\"([a-z._]+)\"", source))
+    patterns = [found["FilterPattern"] for found in deployed().of_type("AWS::Logs::MetricFilter").values()]
+    counted = {name for pattern in patterns for name in re.findall(r"\$\.event = \"([^\"]+)\"", pattern)}
+    assert counted == {"request", "provider_refused", "ledger.unwritten", "aggregated"}
+    assert counted <= logged
+    assert any(f'$.error_code = "{AllProvidersFailedError.code}"' in pattern for pattern in patterns)
+    assert "behind_s" in (LIBRARY / "stats_job.py").read_text()
+
+
+def test_the_stats_function_runs_on_its_schedule_and_is_missed_when_it_does_not():
+    ((_, schedule),) = deployed(StatsEveryMinutes="7").of_type("AWS::Scheduler::Schedule").items()
+    assert schedule["ScheduleExpression"] == "rate(7 minutes)"
+    assert schedule["Target"]["Arn"] == "StatsFunction.Arn"
+    silent = deployed().resources["StatsSilentAlarm"]["Properties"]
+    assert silent["TreatMissingData"] == "breaching"
+    assert (
+        silent["Period"] * silent["EvaluationPeriods"] >= 2 * 60 * SOURCE["Parameters"]["StatsEveryMinutes"]["MaxValue"]
+    )
+    assert SOURCE["Parameters"]["StatsEveryMinutes"]["MinValue"] > 1, "the scheduler wants 'rate(1 minute)'"
+
+
+def test_nothing_is_traced_and_no_concurrency_is_reserved():
+    for function in deployed().of_type("AWS::Lambda::Function").values():
+        assert not function.keys() & {"TracingConfig", "ReservedConcurrentExecutions"}
+
+
+# What the operator's scripts rely on
+
+
+def test_the_outputs_are_those_that_the_scripts_read():
+    outputs = stack.outputs_of({name: name for name in SOURCE["Outputs"]})
+    assert outputs.api_url == "ApiUrl"
+    assert SOURCE["Outputs"].keys() == {
+        *("ApiUrl", "PageUrl", "PageBucket", "LedgerTable", "StateTable", "RouterFunction", "StatsFunction"),
+        *("RouterLogs", "StatsLogs", "AlarmTopic"),
+    }
+    url = deployed().resolved(SOURCE["Outputs"]["ApiUrl"]["Value"])
+    assert url == "https://RouterApi.execute-api.eu-central-1.amazonaws.com/prod"
