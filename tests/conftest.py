@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
 from pytest_socket import socket_allow_hosts
 
@@ -20,6 +21,10 @@ AWS_NOWHERE = {
 for name in [name for name in os.environ if name.startswith("AWS_") or name.endswith("_API_KEY")]:
     del os.environ[name]
 os.environ.update(AWS_NOWHERE)
+
+# How long an example takes says nothing on a shared machine.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)

@@ -86,6 +86,8 @@ def next_step(
         return None
     if not attempts:
         return Step(plan[0])
+    if attempts[-1].outcome is Outcome.SUCCESS:
+        return None
     untried = _permitted(plan, route, attempts)
     return _again(plan, route, attempts, untried, remaining_s) or (Step(untried[0]) if untried else None)
 

@@ -6,7 +6,7 @@ What one process learns stays in that process for now; the values are such that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -52,9 +52,10 @@ class Health:
         return self._failed(now)
 
     def _failed(self, now: datetime) -> Health:
+        """A failure of what was under way when the breaker opened neither closes it nor opens it again."""
         failures = self.failures + 1
-        if failures < FAILURES_TO_OPEN:
-            return Health(failures=failures, openings=self.openings)
+        if failures < FAILURES_TO_OPEN or self.is_open(now):
+            return replace(self, failures=failures)
         cool_down_s = min(FIRST_COOL_DOWN_S * 2**self.openings, LONGEST_COOL_DOWN_S)
         return Health(
             failures=failures,
@@ -65,6 +66,8 @@ class Health:
 
     def _opened(self, reason: OpenReason, now: datetime, cool_down_s: float) -> Health:
         until = now + timedelta(seconds=cool_down_s)
+        if self.open_until is not None and until < self.open_until:
+            return self
         return Health(failures=self.failures, openings=self.openings, reason=reason, open_until=until)
 
 

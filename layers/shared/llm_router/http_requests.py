@@ -6,8 +6,8 @@ from contextlib import aclosing
 from decimal import Decimal
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.requests import Request
 
 from llm_router import json_text
@@ -17,6 +17,19 @@ from llm_router.prompts import Message, Prompt
 
 Body = TypeVar("Body", bound=BaseModel)
 Text = Annotated[StrictStr, Field(min_length=1)]
+
+TOKENS_AT_MOST = 10_000_000
+"""More than any model answers with, and little enough for the ledger's numbers."""
+
+NAME_SHOWN_AT_MOST = 100
+
+
+def _number(value: object) -> object:
+    if isinstance(value, str | bool):
+        raise PydanticCustomError("number_type", "must be a number")
+    return value
+
+
 _MetadataName = Annotated[StrictStr, Field(min_length=1, max_length=64)]
 _MetadataValue = Annotated[StrictStr, Field(max_length=256)]
 
@@ -26,6 +39,7 @@ _WORDS = {
     "string_unicode": "{field} holds text that is not valid Unicode.",
     "string_too_short": "{field} must not be empty.",
     "int_type": "{field} must be a whole number.",
+    "number_type": "{field} must be a number.",
     "extra_forbidden": "{field} is not a known field.",
     "model_type": "The body must be a JSON object.",
 }
@@ -39,8 +53,8 @@ class GenerateRequest(BaseModel):
     prompt: Text
     system: Text | None = None
     model: Text = "auto"
-    max_tokens: Annotated[StrictInt, Field(ge=1)] | None = None
-    temperature: Annotated[Decimal, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    max_tokens: Annotated[StrictInt, Field(ge=1, le=TOKENS_AT_MOST)] | None = None
+    temperature: Annotated[Decimal, BeforeValidator(_number), Field(ge=0, le=2, decimal_places=20)] | None = None
     strategy: Strategy | None = None
     optimize: Literal["off", "safe", "trim"] | None = None
     metadata: Annotated[dict[_MetadataName, _MetadataValue], Field(max_length=16)] | None = None
@@ -80,7 +94,7 @@ async def read_json(request: Request, kind: type[Body], *, max_bytes: int) -> Bo
 async def _body(request: Request, max_bytes: int) -> bytes:
     declared = request.headers.get("content-length", "")
     received = bytearray()
-    if declared.isdigit() and int(declared) > max_bytes:
+    if declared.isascii() and declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
     async with aclosing(request.stream()) as chunks:  # left open, its clean-up would be a task that outlives the answer
         async for chunk in chunks:
@@ -97,6 +111,6 @@ def _too_large(max_bytes: int) -> RequestTooLargeError:
 def _first_problem(error: ValidationError) -> InvalidRequestError:
     details = error.errors(include_url=False, include_context=False, include_input=False)
     first: ErrorDetails = details[0]
-    param = ".".join(str(part) for part in first["loc"][:2]) or None
+    param = ".".join(str(part) for part in first["loc"][:2])[:NAME_SHOWN_AT_MOST] or None
     words = _WORDS.get(first["type"], "{field}: " + first["msg"] + ".")
     return InvalidRequestError(words.format(field=param or "The body"), param=param)

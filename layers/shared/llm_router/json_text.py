@@ -12,7 +12,7 @@ def encode(value: object) -> bytes:
     text: str = simplejson.dumps(
         value, default=_plain, use_decimal=False, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
-    return text.encode("utf-8", "surrogatepass")
+    return text.encode("utf-8", "backslashreplace")  # half a character as its JSON escape
 
 
 def decode(body: bytes) -> object:
@@ -21,10 +21,18 @@ def decode(body: bytes) -> object:
         value: object = simplejson.loads(body.decode(), use_decimal=True, allow_nan=False)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    except ArithmeticError as error:
+        raise ValueError("a number past all bounds") from error
     return value
+
+
+def _literal(value: Decimal) -> str:
+    """Every digit of it, which `normalize` would round to those of the context."""
+    digits = f"{value:f}"
+    return (digits.rstrip("0").rstrip(".") if "." in digits else digits) if value else "0"
 
 
 def _plain(value: object) -> simplejson.RawJSON:
     if isinstance(value, Decimal) and value.is_finite():
-        return simplejson.RawJSON(f"{value.normalize():f}" if value else "0")
+        return simplejson.RawJSON(_literal(value))
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -31,9 +31,12 @@ def cost(tokens: TokenUsage, price: Price | None, *, basis: CostBasis) -> Cost:
 def upper_usd(candidate: Candidate, *, prompt_bytes: int, output_cap: int | None) -> Decimal | None:
     """The most that an attempt can cost: a prompt has no more tokens than bytes, an answer none past its cap.
 
-    None where the price is unknown or nothing caps the answer.
+    None where the price is unknown or nothing caps the answer. Cached tokens may be the dearer ones.
     """
     caps = [cap for cap in (output_cap, candidate.max_output_tokens, candidate.context_window) if cap is not None]
     if candidate.price is None or not caps:
         return None
-    return usd(TokenUsage(prompt=prompt_bytes, completion=min(caps)), candidate.price)
+    completion = min(caps)
+    fresh = TokenUsage(prompt=prompt_bytes, completion=completion)
+    cached = TokenUsage(prompt=prompt_bytes, completion=completion, cached_prompt=prompt_bytes)
+    return max(usd(fresh, candidate.price), usd(cached, candidate.price))

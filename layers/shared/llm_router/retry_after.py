@@ -32,7 +32,7 @@ def _number(text: str | None) -> float | None:
 def _until(text: str | None, now: datetime) -> float | None:
     try:
         date = parsedate_to_datetime(text or "")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)

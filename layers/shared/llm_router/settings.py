@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -89,7 +90,7 @@ def _yes_or_no(value: str) -> bool:
 def _positive(number: Callable[[str], T]) -> Callable[[str], T]:
     def parse(value: str) -> T:
         parsed = number(value)
-        if not parsed > 0:  # type: ignore[operator]  # int and float both compare with 0
+        if not 0 < parsed < math.inf:  # type: ignore[operator]  # int and float both compare
             raise ValueError(value)
         return parsed
 
