@@ -1,0 +1,189 @@
+"""Puts a chat completion together again from the chunks of its stream, as if it had come in one piece. No I/O.
+
+The chunks: https://platform.openai.com/docs/api-reference/chat-streaming. Where providers differ, it is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from llm_router import json_text
+
+DONE = b"[DONE]"
+
+SHOWN = ("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call", "audio")
+"""Parts of a delta that a caller can see; a role alone is not yet an answer."""
+
+_SET_ONCE = frozenset({"role", "id", "type", "name", "expires_at"})
+"""Texts that some providers repeat in every chunk; all others arrive in pieces."""
+
+CHOICES_AT_MOST = 128
+TOOL_CALLS_AT_MOST = 128
+
+
+class _Pieces(list[str]):
+    """A text that is still growing: joined once, so that the work grows with its length alone."""
+
+
+class BrokenStreamError(Exception):
+    """A chunk that is no chunk, or an error among the chunks."""
+
+
+@dataclass(slots=True)
+class _Choice:
+    message: dict[str, object] = field(default_factory=dict)
+    logprobs: dict[str, object] = field(default_factory=dict)
+    finish_reason: str | None = None
+    rest: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Assembly:
+    """Grows with each chunk. `has_content` says that something has come which a caller could see."""
+
+    has_content: bool = False
+    _choices: dict[int, _Choice] = field(default_factory=dict)
+    _fields: dict[str, object] = field(default_factory=dict)
+
+    def add(self, data: bytes) -> None:
+        """Take in the data of one event. Raises BrokenStreamError."""
+        chunk = _chunk(data)
+        if chunk.get("error"):
+            raise BrokenStreamError
+        self._take_fields(chunk)
+        choices = chunk.get("choices") or []
+        if not isinstance(choices, list):
+            raise BrokenStreamError
+        for part in choices:
+            self._take_choice(_mapping(part))
+
+    def is_finished(self, choices: int = 1) -> bool:
+        """Whether each of so many choices has said why it ended."""
+        finished = sum(choice.finish_reason is not None for choice in self._choices.values())
+        return finished >= max(choices, len(self._choices), 1)
+
+    def body(self) -> dict[str, object]:
+        """The completion in the shape in which it comes unstreamed."""
+        choices = [_whole(index, choice) for index, choice in sorted(self._choices.items())]
+        return {**self._fields, "object": "chat.completion", "choices": choices}
+
+    def _take_fields(self, chunk: Mapping[str, object]) -> None:
+        for name, value in chunk.items():
+            if name not in ("choices", "object", "x_groq") and value is not None:
+                self._fields[name] = value
+        groq = chunk.get("x_groq")  # Groq's place for usage, https://console.groq.com/docs/api-reference
+        if isinstance(groq, dict) and groq.get("usage") and not self._fields.get("usage"):
+            self._fields["usage"] = groq["usage"]
+
+    def _take_choice(self, part: Mapping[str, object]) -> None:
+        if part.get("error"):
+            raise BrokenStreamError
+        choice = self._choices.setdefault(_index(part, CHOICES_AT_MOST), _Choice())
+        delta = _mapping(part.get("delta") or {})
+        self.has_content = self.has_content or any(delta.get(name) for name in SHOWN)
+        for name, value in delta.items():
+            if name == "tool_calls":
+                _merge_tool_calls(choice.message, value)
+            else:
+                _merge(choice.message, name, value)
+        for name, value in _mapping(part.get("logprobs") or {}).items():
+            _merge(choice.logprobs, name, value)
+        reason = part.get("finish_reason")
+        if reason is not None:
+            choice.finish_reason = str(reason)
+        known = {"index", "delta", "logprobs", "finish_reason"}
+        choice.rest |= {name: value for name, value in part.items() if name not in known and value is not None}
+
+
+def _chunk(data: bytes) -> Mapping[str, object]:
+    try:
+        return _mapping(json_text.decode(data))
+    except ValueError as error:
+        raise BrokenStreamError from error
+
+
+def _whole(index: int, choice: _Choice) -> dict[str, object]:
+    return {
+        "index": index,
+        "message": {"role": "assistant", "content": None, **_joined_values(choice.message)},
+        "logprobs": _joined_values(choice.logprobs) or None,
+        "finish_reason": choice.finish_reason,
+        **choice.rest,
+    }
+
+
+def _joined(value: object) -> object:
+    if isinstance(value, _Pieces):
+        return "".join(value)
+    if isinstance(value, dict):
+        return _joined_values(value)
+    return [_joined(item) for item in value] if isinstance(value, list) else value
+
+
+def _joined_values(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: _joined(value) for name, value in values.items()}
+
+
+def _merge(into: dict[str, object], name: str, value: object) -> None:
+    """Texts and lists grow, objects are merged, anything else is replaced; null says nothing."""
+    before = into.get(name)
+    if value is None:
+        into.setdefault(name, None)
+    elif isinstance(value, str) and name not in _SET_ONCE:
+        _grow_text(into, name, value)
+    elif isinstance(value, dict):
+        inner = before if isinstance(before, dict) else {}
+        into[name] = inner
+        for key, part in value.items():
+            _merge(inner, key, part)
+    elif isinstance(before, list) and isinstance(value, list):
+        before.extend(value)
+    elif not (name in _SET_ONCE and before):
+        into[name] = list(value) if isinstance(value, list) else value
+
+
+def _grow_text(into: dict[str, object], name: str, value: str) -> None:
+    before = into.get(name)
+    if isinstance(before, _Pieces):
+        before.append(value)
+    else:
+        into[name] = _Pieces([value])
+
+
+def _merge_tool_calls(message: dict[str, object], value: object) -> None:
+    """Calls are told apart by `index`; where that is missing (Gemini), a new `id` begins a new call."""
+    parts = value if isinstance(value, list) else []
+    calls = message.setdefault("tool_calls", [])
+    if not isinstance(calls, list):
+        raise BrokenStreamError
+    for part in map(_mapping, parts):
+        at = _call_index(calls, part)
+        while len(calls) <= at:
+            calls.append({})
+        for name, inner in part.items():
+            if name != "index":
+                _merge(calls[at], name, inner)
+
+
+def _call_index(calls: list[dict[str, object]], part: Mapping[str, object]) -> int:
+    if part.get("index") is not None:
+        return _index(part, TOOL_CALLS_AT_MOST)
+    is_new = not calls or (part.get("id") is not None and part["id"] != calls[-1].get("id"))
+    at = len(calls) if is_new else len(calls) - 1
+    if at >= TOOL_CALLS_AT_MOST:
+        raise BrokenStreamError
+    return at
+
+
+def _index(part: Mapping[str, object], below: int) -> int:
+    index = part.get("index", 0)
+    if not isinstance(index, int) or not 0 <= index < below:
+        raise BrokenStreamError
+    return index
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise BrokenStreamError
+    return value
