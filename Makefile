@@ -57,5 +57,6 @@ prices: setup  ## Rewrite the catalogue of prices from the published data and pr
 	@$(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off -r infra/prices/requirements.txt
 	@$(PY) infra/prices/update.py
 
+include infra/bench/targets.mk
 include infra/browser/targets.mk
 include infra/sam/targets.mk

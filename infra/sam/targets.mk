@@ -33,3 +33,15 @@ deploy: setup sam-setup  ## Build and deploy; STAGE, REGION, ARCH, ALARM_EMAIL, 
 .PHONY: provider-key
 provider-key: setup  ## Store a provider's key, typed at a prompt; PROVIDER, STAGE, REGION
 	@$(PY) -m infra.deploy.provider_key --provider "$(PROVIDER)" --stage "$(STAGE)" --region "$(REGION)"
+
+# --- sam local --------------------------------------------------------------------------------------------------
+
+EVENT ?= events/generate.json
+
+.PHONY: invoke
+invoke: setup sam-setup  ## One event through its function in a container, with `make run` running; EVENT, STATE_DIR
+	@PYTHONPATH=layers/shared:. $(PY) -m infra.sam.invoke "$(EVENT)"
+
+.PHONY: invoke-all
+invoke-all: setup sam-setup  ## Every event of events/, each held against what its name promises
+	@PYTHONPATH=layers/shared:. $(PY) -m infra.sam.invoke

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 SHOWN_AT_MOST = 80
 
@@ -61,4 +60,6 @@ def choices(options: Iterable[str]) -> str:
 
 def meant(word: str, options: Collection[str], *, likeness: float = 0.6) -> str | None:
     """The option that the word is probably a slip of."""
+    from difflib import get_close_matches  # noqa: PLC0415  # a right configuration starts without it
+
     return next(iter(get_close_matches(word, options, n=1, cutoff=likeness)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 from fastapi import FastAPI
@@ -21,11 +22,12 @@ from llm_router.fleet import FleetFacts
 from llm_router.ledger import Ledger
 from llm_router.overview import Overview
 from llm_router.provider_keys import EnvironmentKeys, KeyReader, ParameterStoreKeys
-from llm_router.publisher import Publisher
 from llm_router.settings import KeySource, Settings
 from llm_router.statistics import Statistics
-from llm_router.stats_job import StatsJob
 from llm_router.transport import Transport
+
+if TYPE_CHECKING:
+    from llm_router.stats_job import StatsJob
 
 
 def router(environ: Mapping[str, str]) -> FastAPI:
@@ -66,6 +68,9 @@ def router(environ: Mapping[str, str]) -> FastAPI:
 
 def stats_job(environ: Mapping[str, str]) -> StatsJob:
     """What the schedule runs. Raises SettingsError."""
+    from llm_router.publisher import Publisher  # noqa: PLC0415  # the router starts without it
+    from llm_router.stats_job import StatsJob  # noqa: PLC0415  # the same
+
     read = settings.read(environ)
     if not read.page_bucket:
         raise SettingsError("the environment", ["PAGE_BUCKET is not set: give the name of the page's bucket"])

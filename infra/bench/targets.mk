@@ -1,0 +1,16 @@
+# --- Speed and size ---------------------------------------------------------------------------------------------
+
+BENCH_VENV := .build/bench
+ROUNDS ?= 25
+
+$(BENCH_VENV)/.ready: infra/bench/requirements.txt layers/shared/requirements.txt infra/find_python.sh
+	@python=$$(bash infra/find_python.sh); \
+	echo "Setting up $(BENCH_VENV) with what is deployed (once, ten seconds) ..."; \
+	"$$python" -m venv --clear $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
+	  -r infra/bench/requirements.txt
+	@touch $@
+
+.PHONY: bench
+bench: setup $(BENCH_VENV)/.ready  ## Measure cold start, memory, overhead and size; ROUNDS=25
+	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.bench --python $(BENCH_VENV)/bin/python --rounds "$(ROUNDS)"
