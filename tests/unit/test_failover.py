@@ -45,6 +45,8 @@ TABLE = {
     Outcome.CONTEXT_LENGTH: (ON_TO_NEXT, None, BreakerEffect.NONE),
     Outcome.CONTENT_FILTER: (None, None, BreakerEffect.NONE),
     Outcome.BAD_REQUEST: (ON_TO_ANOTHER_PROVIDER, None, BreakerEffect.NONE),
+    Outcome.STREAM_REFUSED: (AGAIN_AT_ONCE, ON_TO_NEXT, BreakerEffect.NONE),
+    Outcome.ABANDONED: (None, None, BreakerEffect.NONE),
 }
 
 
@@ -270,6 +272,7 @@ def test_only_what_may_pass_by_itself_is_tried_again(walk):
                 Outcome.UNREACHABLE,
                 Outcome.SERVER_ERROR,
                 Outcome.RATE_LIMITED,
+                Outcome.STREAM_REFUSED,
             }
 
 

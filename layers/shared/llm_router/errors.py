@@ -19,6 +19,8 @@
             +-- AllProvidersFailedError       502 all_providers_failed
             +-- NoProviderAvailableError      503 no_provider_available, with `retry_after_s`
             +-- DeadlineExceededError         504 deadline_exceeded
+            +-- StreamBrokenError             502 stream_broken, told inside the stream
+            +-- AbandonedError                499 abandoned, told to nobody: the caller is gone
 
 The table from error to HTTP status is the `status` and `code` of each class. No message carries a key, a prompt,
 an upstream URL or an upstream's words.
@@ -156,3 +158,18 @@ class DeadlineExceededError(RequestError):
     status = 504
     code = "deadline_exceeded"
     should_retry = False
+
+
+class StreamBrokenError(RequestError):
+    """A live answer broke off after its beginning was shown."""
+
+    status = 502
+    code = "stream_broken"
+    should_retry = False
+
+
+class AbandonedError(RequestError):
+    """The caller hung up; the status is nginx's for that."""
+
+    status = 499
+    code = "abandoned"

@@ -36,6 +36,7 @@ class Next(Enum):
     LARGER_WINDOW = auto()
     ONE_OTHER_PROVIDER = auto()
     IF_ROUTE_SAYS = auto()
+    NONE = auto()
 
 
 class BreakerEffect(StrEnum):
@@ -54,7 +55,7 @@ class Rule:
 
 
 RULES = {
-    Outcome.SUCCESS: Rule(Again.NEVER, Next.ANY, BreakerEffect.CLOSES),
+    Outcome.SUCCESS: Rule(Again.NEVER, Next.NONE, BreakerEffect.CLOSES),
     Outcome.CONNECTION_LOST: Rule(Again.AT_ONCE, Next.ANY, BreakerEffect.NONE),
     Outcome.UNREACHABLE: Rule(Again.AT_ONCE, Next.ANY, BreakerEffect.COUNTS),
     Outcome.SERVER_ERROR: Rule(Again.AFTER_PAUSE, Next.ANY, BreakerEffect.COUNTS),
@@ -67,6 +68,8 @@ RULES = {
     Outcome.CONTEXT_LENGTH: Rule(Again.NEVER, Next.LARGER_WINDOW, BreakerEffect.NONE),
     Outcome.CONTENT_FILTER: Rule(Again.NEVER, Next.IF_ROUTE_SAYS, BreakerEffect.NONE),
     Outcome.BAD_REQUEST: Rule(Again.NEVER, Next.ONE_OTHER_PROVIDER, BreakerEffect.NONE),
+    Outcome.STREAM_REFUSED: Rule(Again.AT_ONCE, Next.ANY, BreakerEffect.NONE),
+    Outcome.ABANDONED: Rule(Again.NEVER, Next.NONE, BreakerEffect.NONE),
 }
 
 
@@ -86,8 +89,6 @@ def next_step(
         return None
     if not attempts:
         return Step(plan[0])
-    if attempts[-1].outcome is Outcome.SUCCESS:
-        return None
     untried = _permitted(plan, route, attempts)
     return _again(plan, route, attempts, untried, remaining_s) or (Step(untried[0]) if untried else None)
 
@@ -134,6 +135,8 @@ def _permitted(plan: Sequence[Candidate], route: Route, attempts: Sequence[Attem
 
 def _allowed_after(attempt: Attempt, tried: Candidate, untried: list[Candidate], route: Route) -> list[Candidate]:
     rule = RULES[attempt.outcome].next
+    if rule is Next.NONE:
+        return []
     if rule is Next.LARGER_WINDOW:
         return [c for c in untried if _has_larger_window(c, tried)]
     if rule is Next.ONE_OTHER_PROVIDER:

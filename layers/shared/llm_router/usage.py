@@ -66,6 +66,8 @@ class Outcome(StrEnum):
     CONTEXT_LENGTH = "context_length"
     CONTENT_FILTER = "content_filter"
     BAD_REQUEST = "bad_request"
+    STREAM_REFUSED = "stream_refused"
+    ABANDONED = "abandoned"
 
 
 @dataclass(frozen=True, slots=True)
