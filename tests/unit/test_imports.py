@@ -37,7 +37,7 @@ OUTSIDE = frozenset(
 
 # All modules but these are pure. Each stands here with all that it may reach for, and no more.
 MAY_REACH = {
-    "app": {"aws_lambda_powertools", "fastapi", "starlette", "time"},  # the HTTP surface and its log line
+    "app": {"aws_lambda_powertools", "fastapi", "starlette"},  # the HTTP surface
     "aws": {"boto3", "botocore"},  # makes the clients
     "cancellation": {"asyncio"},  # what happens to a task whose caller has gone
     "checkpoints": {"botocore"},  # knows DynamoDB's errors
@@ -54,8 +54,9 @@ MAY_REACH = {
     "live": {"asyncio", "starlette"},  # sends while the answer comes
     "overview": {"asyncio"},  # reads the figures in a thread
     "provider_keys": {"asyncio", "aws_lambda_powertools", "botocore"},  # reads SSM in threads, knows its errors, logs
+    "request_log": {"aws_lambda_powertools", "starlette", "time"},  # times and logs each request
     "stats_job": {"aws_lambda_powertools"},  # logs how it went
-    "transport": {"httpx", "ssl"},  # the one seam to the providers
+    "transport": {"httpx", "ssl", "time"},  # the one seam to the providers
     "wiring": {"aws_lambda_powertools", "fastapi"},  # puts the parts together
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -11,7 +10,6 @@ from aws_lambda_powertools import Logger
 from fastapi import Depends, FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_router import deadlines, http_requests, http_responses
 from llm_router.candidates import Configuration, Delivery
@@ -30,6 +28,7 @@ from llm_router.http_requests import GenerateRequest
 from llm_router.live import LiveResponse
 from llm_router.overview import Overview
 from llm_router.prompts import Prompt
+from llm_router.request_log import RequestLog
 from llm_router.usage import UsageRecord
 
 BUFFERED_TIMEOUT_S = 28.0
@@ -102,45 +101,8 @@ def create(doors: Doors) -> FastAPI:
         return http_responses.as_json(_models(doors.configuration))
 
     _answer_errors(app, doors.logger)
-    app.add_middleware(RequestLog, logger=doors.logger)
+    app.add_middleware(RequestLog, logger=doors.logger, new_id=doors.dispatcher.ledger.new_position)
     return app
-
-
-class RequestLog:
-    """One JSON line a request: no prompt, no key, no upstream text. Plain ASGI, so that no task outlives a request."""
-
-    def __init__(self, app: ASGIApp, logger: Logger) -> None:
-        self._app = app
-        self._logger = logger
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started_s = time.monotonic()
-        status = 0
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting)
-        finally:
-            latency_ms = round((time.monotonic() - started_s) * 1000)
-            state = scope.get("state", {})
-            self._logger.info(
-                "request",
-                extra={
-                    "event": "request",
-                    "path": _known_path(scope),
-                    "status": status,
-                    "latency_ms": latency_ms,
-                    "error_code": state.get("error_code"),
-                    **_told(state.get("record")),
-                },
-            )
 
 
 def _answer_errors(app: FastAPI, logger: Logger) -> None:
@@ -201,29 +163,4 @@ def _models(configuration: Configuration) -> dict[str, object]:
     return {
         "object": "list",
         "data": [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names],
-    }
-
-
-def _known_path(scope: Scope) -> str:
-    """The route's own path: what a caller typed may hold anything."""
-    route = scope.get("route")
-    return getattr(route, "path", "unknown")
-
-
-def _told(record: UsageRecord | None) -> dict[str, object]:
-    """What the log says of a served or failed request, in OpenTelemetry's names where they exist."""
-    if record is None:
-        return {}
-    last = record.attempts[-1] if record.attempts else None
-    return {
-        "request_id": record.request_id,
-        "key_id": record.key_id,
-        "gen_ai.request.model": record.route,
-        "gen_ai.provider.name": last.provider if last else None,
-        "gen_ai.response.model": last.model if last else None,
-        "gen_ai.usage.input_tokens": record.tokens.prompt,
-        "gen_ai.usage.output_tokens": record.tokens.completion,
-        "cost_usd": None if record.cost.usd is None else f"{record.cost.usd:f}",
-        "cost_basis": record.cost.basis.value,
-        "attempts": [f"{attempt.candidate}:{attempt.outcome.value}" for attempt in record.attempts],
     }

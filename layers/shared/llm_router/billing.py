@@ -42,7 +42,7 @@ def _bill(reading: Reading, candidate: Candidate, prompt: Prompt, facts: Facts) 
     elif reading.may_be_billed and reading.arrived_bytes:
         tokens = TokenUsage(prompt=prompt.estimated_tokens, completion=estimated_tokens(reading.arrived_bytes))
     elif reading.may_be_billed:
-        tokens = routing.expected_tokens(prompt, facts)
+        tokens = routing.expected_tokens(candidate, prompt, facts)
     else:
         return None, NOTHING
     return tokens, pricing.cost(tokens, candidate.price, basis=CostBasis.ESTIMATED)

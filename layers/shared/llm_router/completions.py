@@ -97,7 +97,7 @@ def as_chunks(completion: Mapping[str, object]) -> list[dict[str, object]]:
 
 
 def _joined(parts: list[object]) -> str | None:
-    """The texts among the parts; None where one that should be a text is none."""
+    """The texts among the parts; None where there are none, or one is no text."""
     texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
     strings = [found for found in texts if isinstance(found, str)]
-    return "".join(strings) if len(strings) == len(texts) else None
+    return "".join(strings) if strings and len(strings) == len(texts) else None

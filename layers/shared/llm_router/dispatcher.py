@@ -26,6 +26,7 @@ from llm_router.errors import (
     StreamBrokenError,
 )
 from llm_router.exchange import Exchange, Limits, Show
+from llm_router.failover import Step
 from llm_router.fleet import FleetFacts
 from llm_router.health import HEALTHY, Health, OpenReason
 from llm_router.ledger import Ledger
@@ -37,6 +38,10 @@ from llm_router.usage import Attempt, Outcome, RecordState, Trying, UsageRecord
 
 SETTLING_S = 1.0
 """Kept back from the deadline for the ledger's last write."""
+
+SETTLED_WITHIN_AT_LEAST_S = 0.2
+OPENED_WITHIN_S = 1.5
+"""Past it the prompt goes out all the same: an outage of the table is no outage of the answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +176,8 @@ class Dispatcher:
             remaining_s=self._remaining_s(request),
         ):
             if step.pause_s:
-                await self.clock.sleep(step.pause_s * (1 + self.clock.jitter() / 4))
-            await self._attempt(request, trial, step.candidate)
+                await self.clock.sleep(step.pause_s * (1 + self.clock.jitter() * failover.JITTER))
+            await self._attempt(request, trial, step)
             if trial.reading.outcome is Outcome.SUCCESS or trial.has_shown:
                 return
 
@@ -198,18 +203,19 @@ class Dispatcher:
             closing=trial.closing,
         )
 
-    async def _attempt(self, request: _Request, trial: _Trial, candidate: Candidate) -> None:
+    async def _attempt(self, request: _Request, trial: _Trial, step: Step) -> None:
         """One try, in the ledger before its body leaves and with its outcome afterwards."""
+        candidate = step.candidate
         cap = billing.output_cap(request.prompt, candidate)
         upper = pricing.upper_usd(
             candidate, prompt_bytes=request.prompt.size_bytes, output_cap=cap, choices=request.prompt.choices
         )
         trial.record = replace(trial.record, trying=Trying(candidate.name, upper))
-        written = asyncio.create_task(self._write_trying(trial.record))
+        opening = _Opening(asyncio.create_task(self._write_trying(trial.record)), self.clock)
         started_s = self.clock.monotonic_s()
-        trial.reading = await self._exchange(request, trial, candidate, written=written, output_cap=cap)
-        latency_ms = _milliseconds(self.clock.monotonic_s() - started_s)
-        position = await cancellation.to_its_end(written)
+        trial.reading = await self._exchange(request, trial, step, opening=opening, output_cap=cap)
+        latency_ms = _milliseconds(self.clock.monotonic_s() - started_s - opening.waited_s)
+        position = await cancellation.to_its_end(opening.written)
         facts = request.facts.get(candidate.name, routing.UNKNOWN_FACTS)
         attempt = billing.attempt(trial.reading, candidate, prompt=request.prompt, facts=facts, latency_ms=latency_ms)
         self._note(candidate, attempt)
@@ -219,14 +225,12 @@ class Dispatcher:
         self,
         request: _Request,
         trial: _Trial,
-        candidate: Candidate,
+        step: Step,
         *,
-        written: asyncio.Task[str],
+        opening: _Opening,
         output_cap: int | None,
     ) -> Reading:
-        async def acknowledged() -> None:
-            await asyncio.shield(written)
-
+        candidate = step.candidate
         streamed = candidate.name not in self.unstreamed and Feature.AUDIO not in request.prompt.needs
         try:
             key = request.keys.get(candidate.provider.name)
@@ -238,8 +242,9 @@ class Dispatcher:
                 limits=self._limits(request, trial, candidate, streamed=streamed),
                 asked=_asked(request.prompt),
                 show=_show(request, trial, candidate),
+                fresh=step.fresh,
             )
-            reading = await exchange.read(before_body=acknowledged, now=self.clock.now)
+            reading = await exchange.read(before_body=opening.acknowledged, now=self.clock.now)
             trial.has_shown, trial.closing = exchange.has_shown, exchange.closing
         except Exception:  # the boundary of an attempt: a fault of ours must not cost the caller the other candidates
             self.logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
@@ -248,20 +253,21 @@ class Dispatcher:
 
     def _limits(self, request: _Request, trial: _Trial, candidate: Candidate, *, streamed: bool) -> Limits:
         remaining_s = self._remaining_s(request)
-        tried = {candidate.name, *(attempt.candidate for attempt in trial.record.attempts)}
-        others = any(other.name not in tried for other in request.plan.candidates)
+        others = failover.has_more(
+            request.plan.candidates, candidate, route=request.route, attempts=trial.record.attempts
+        )
         limit_s = failover.attempt_limit_s(candidate, remaining_s=remaining_s, others_left=others)
         first_s = min(limit_s, candidate.first_token_timeout_s) if streamed else limit_s
         return Limits(first_content_s=first_s, idle_s=candidate.idle_timeout_s, total_s=remaining_s)
 
     async def _write_trying(self, record: UsageRecord) -> str:
-        """Returns the record's position. Where DynamoDB fails the request goes on, and the log keeps what it can."""
+        """Returns the record's position. Where DynamoDB fails the request goes on: settling makes up for it."""
         write = self.ledger.note_attempts if record.attempts else self.ledger.insert
         try:
-            written = await asyncio.to_thread(write, record)
-        except StoreError as error:
-            self._log_unwritten(record, error)
-            return record.position
+            written = await asyncio.wait_for(asyncio.to_thread(write, record), OPENED_WITHIN_S)
+        except (StoreError, TimeoutError) as error:
+            self._log_record("ledger.unopened", record, error)
+            return getattr(error, "position", None) or record.position
         return written.position if written else record.position
 
     async def _settle(self, request: _Request, record: UsageRecord, error: RequestError | None) -> UsageRecord:
@@ -273,17 +279,19 @@ class Dispatcher:
             latency_ms=_milliseconds(self.clock.monotonic_s() - request.started_s),
             settled_at=self.clock.now(),
         )
+        left_s = max(SETTLED_WITHIN_AT_LEAST_S, self._remaining_s(request) + SETTLING_S)
         try:
-            return await asyncio.to_thread(self.ledger.settle, settled)
-        except StoreError as failure:
-            self._log_unwritten(settled, failure)
+            return await asyncio.wait_for(asyncio.to_thread(self.ledger.settle, settled), left_s)
+        except (StoreError, TimeoutError) as failure:
+            self._log_record("ledger.unwritten", settled, failure)
             return settled
 
-    def _log_unwritten(self, record: UsageRecord, error: StoreError) -> None:
-        """One line from which a command can write the record later."""
+    def _log_record(self, event: str, record: UsageRecord, error: Exception) -> None:
+        """One line from which a command can write the record later; settling twice changes nothing."""
         values = {"position": record.position, **journal_items.record_values(record)}
         text = json_text.encode(values).decode()
-        self.logger.error("ledger did not answer", event="ledger.unwritten", reason=str(error), record=text)
+        reason = str(error) or type(error).__name__
+        self.logger.error("ledger did not answer", event=event, reason=reason, record=text)
 
     def _note(self, candidate: Candidate, attempt: Attempt) -> None:
         """What this process learns from an attempt."""
@@ -322,6 +330,20 @@ class _Trial:
     reading: Reading
     has_shown: bool = False
     closing: tuple[bytes, ...] = ()
+
+
+@dataclass(slots=True)
+class _Opening:
+    """The ledger's write before an attempt, and how long the attempt had to wait for it."""
+
+    written: asyncio.Task[str]
+    clock: Clock
+    waited_s: float = 0.0
+
+    async def acknowledged(self) -> None:
+        started_s = self.clock.monotonic_s()
+        await asyncio.shield(self.written)
+        self.waited_s += self.clock.monotonic_s() - started_s
 
 
 def _asked(prompt: Prompt) -> Asked:

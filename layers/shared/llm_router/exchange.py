@@ -49,6 +49,7 @@ class Exchange:
     limits: Limits
     asked: Asked = field(default_factory=Asked)
     show: Show | None = None
+    fresh: bool = False
     has_shown: bool = False
     closing: tuple[bytes, ...] = ()
 
@@ -60,7 +61,9 @@ class Exchange:
         ends = loop.time() + self.limits.total_s
         try:
             async with asyncio.timeout_at(min(ends, loop.time() + self.limits.first_content_s)) as timer:
-                async with self.transport.open(self.request, before_body=before_body, progress=progress) as response:
+                async with self.transport.open(
+                    self.request, before_body=before_body, progress=progress, fresh=self.fresh
+                ) as response:
                     if response.status == 200 and _is_stream(response):
                         return await self._read_stream(response, reader, timer, ends)
                     timer.reschedule(ends)  # silence can't be told from thinking

@@ -21,6 +21,7 @@ Text = Annotated[StrictStr, Field(min_length=1)]
 TOKENS_AT_MOST = 10_000_000
 """More than any model answers with, and little enough for the ledger's numbers."""
 
+FIELDS_AT_MOST = 100
 NAME_SHOWN_AT_MOST = 100
 DROPPED_AT_MOST = 16_000_000
 
@@ -89,6 +90,9 @@ async def read_json(request: Request, kind: type[Body], *, max_bytes: int) -> Bo
         value = json_text.decode(await _body(request, max_bytes))
     except ValueError as error:
         raise InvalidRequestError("The body is not valid JSON.") from error
+    if isinstance(value, dict):
+        _check_size(value, "The body")
+        _check_size(value.get("metadata"), "metadata")
     try:
         return kind.model_validate(value)
     except ValidationError as error:
@@ -109,6 +113,13 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     if size > max_bytes:
         raise RequestTooLargeError(f"The body is larger than {max_bytes:,} bytes.")
     return bytes(received)
+
+
+def _check_size(value: object, name: str) -> None:
+    """Before each of a hundred thousand wrong fields gets an error of its own."""
+    if isinstance(value, dict) and len(value) > FIELDS_AT_MOST:
+        param = None if name == "The body" else name
+        raise InvalidRequestError(f"{name} has more than {FIELDS_AT_MOST} fields.", param=param)
 
 
 def _first_problem(error: ValidationError) -> InvalidRequestError:

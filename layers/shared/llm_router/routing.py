@@ -113,13 +113,13 @@ def expected_usd(candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN_FA
     """Prompt tokens x input price + expected completion tokens x output price; None where the price is unknown."""
     if candidate.price is None:
         return None
-    return pricing.usd(expected_tokens(prompt, facts), candidate.price)
+    return pricing.usd(expected_tokens(candidate, prompt, facts), candidate.price)
 
 
-def expected_tokens(prompt: Prompt, facts: Facts = UNKNOWN_FACTS) -> TokenUsage:
-    completion = facts.completion_tokens
-    if prompt.max_tokens is not None:
-        completion = min(completion, prompt.max_tokens)
+def expected_tokens(candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN_FACTS) -> TokenUsage:
+    """The prompt's, and as many as the candidate typically answers with, within what it may answer with."""
+    caps = (prompt.max_tokens, candidate.max_output_tokens, candidate.context_window)
+    completion = min([facts.completion_tokens, *(cap for cap in caps if cap is not None)])
     return TokenUsage(prompt=prompt.estimated_tokens, completion=completion * prompt.choices)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from llm_router.upstream import UpstreamRequest
 from llm_router.usage import Outcome
 
 CONNECT_TIMEOUT_S = 5.0
+WORKED_S = 0.25
+"""A connection that breaks sooner after the request went out broke because it was dead or refused."""
+
 RESPONSE_BYTES_AT_MOST = 8_000_000
 """More than Lambda could hand on (6 MB), little enough for its memory."""
 
@@ -32,7 +36,7 @@ class Progress:
     """How far an exchange came, from the events that httpcore reports."""
 
     connected_anew: bool = False
-    sent_body: bool = False
+    sent_body_at_s: float | None = None
     answered: bool = False
 
     async def note(self, event: str, _: object) -> None:
@@ -40,16 +44,16 @@ class Progress:
             self.connected_anew = True
 
     @property
-    def may_be_billed(self) -> bool:
-        """A connection that broke before any byte of the answer: the provider most likely never read the request."""
-        return self.answered
+    def sent_body(self) -> bool:
+        return self.sent_body_at_s is not None
 
     def broken(self) -> TransportError:
+        """A provider that took the request and worked on it a while before it hung up may bill for that."""
         if self.answered:
             return TransportError(Outcome.CUT, may_be_billed=True)
-        return TransportError(
-            Outcome.UNREACHABLE if self.connected_anew else Outcome.CONNECTION_LOST, may_be_billed=False
-        )
+        outcome = Outcome.UNREACHABLE if self.connected_anew else Outcome.CONNECTION_LOST
+        worked = self.sent_body_at_s is not None and time.monotonic() - self.sent_body_at_s > WORKED_S
+        return TransportError(outcome, may_be_billed=worked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,33 +83,36 @@ class Transport:
     """
 
     def __init__(self, *, ca_file: str | None = None) -> None:
-        self._client = httpx.AsyncClient(
-            verify=ssl.create_default_context(cafile=ca_file or certifi.where()),
-            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._context = ssl.create_default_context(cafile=ca_file or certifi.where())
+        self._client = self._new_client(kept=64)
+        self._fresh: httpx.AsyncClient | None = None
 
     @asynccontextmanager
     async def open(
-        self, request: UpstreamRequest, *, before_body: Callable[[], Awaitable[None]], progress: Progress
+        self,
+        request: UpstreamRequest,
+        *,
+        before_body: Callable[[], Awaitable[None]],
+        progress: Progress,
+        fresh: bool = False,
     ) -> AsyncIterator[UpstreamStream]:
         """`before_body` is awaited after connecting, before the first byte of the body goes out.
 
-        Raises TransportError. How long it may take is the caller's to say; `progress` tells how far it came.
+        `fresh` takes a new connection whatever is kept; `progress` tells how far it came; how long it may take is the
+        caller's to say. Raises TransportError.
         """
 
         async def body() -> AsyncIterator[bytes]:
             await before_body()
-            progress.sent_body = True
+            progress.sent_body_at_s = time.monotonic()
             yield request.body
 
         headers = {**request.headers, "content-length": str(len(request.body))}
         with _told(progress):
-            built = self._client.build_request("POST", request.url, headers=headers, content=body())
+            client = self._without_kept() if fresh else self._client
+            built = client.build_request("POST", request.url, headers=headers, content=body())
             built.extensions = {**built.extensions, "trace": progress.note}
-            response = await self._client.send(built, stream=True)
+            response = await client.send(built, stream=True)
         try:
             progress.answered = True
             yield UpstreamStream(response.status_code, dict(response.headers), response, progress)
@@ -114,6 +121,21 @@ class Transport:
 
     async def close(self) -> None:
         await self._client.aclose()
+        if self._fresh:
+            await self._fresh.aclose()
+
+    def _without_kept(self) -> httpx.AsyncClient:
+        self._fresh = self._fresh or self._new_client(kept=0)
+        return self._fresh
+
+    def _new_client(self, *, kept: int) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            verify=self._context,
+            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=kept),
+            follow_redirects=False,
+            trust_env=False,
+        )
 
 
 @contextmanager

@@ -28,7 +28,8 @@ def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bo
         return ContentFilterError("The provider's content filter refused this request.")
     if by_outcome.keys() == {Outcome.CONTEXT_LENGTH}:
         return _too_long()
-    if refused := by_outcome.get(Outcome.BAD_REQUEST):
+    refusals = sum(attempt.outcome is Outcome.BAD_REQUEST for attempt in attempts)
+    if (refused := by_outcome.get(Outcome.BAD_REQUEST)) and refusals in (2, len(attempts)):
         return RefusedRequestError("The providers call this request invalid.", param=refused.param)
     if not in_time:
         return _too_late()
@@ -37,9 +38,10 @@ def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bo
 
 def _nothing_able(excluded: Sequence[Excluded], now: datetime) -> RequestError:
     """Why no candidate was able, told so that the reader knows what to do."""
-    if {item.exclusion for item in excluded} == {Exclusion.CONTEXT_WINDOW}:
+    reasons = {item.exclusion for item in excluded} - {Exclusion.NO_KEY}
+    if reasons == {Exclusion.CONTEXT_WINDOW}:
         return _too_long()
-    if {item.exclusion for item in excluded} <= THE_REQUESTS_OWN:
+    if reasons and reasons <= THE_REQUESTS_OWN:
         return _unservable(excluded)
     soonest = min((item.open_until for item in excluded if item.open_until), default=None)
     wait_s = max(1, math.ceil((soonest - now).total_seconds())) if soonest else None

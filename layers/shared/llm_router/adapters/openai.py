@@ -57,9 +57,12 @@ def judge(body: Mapping[str, object], asked: Asked) -> Reading:
     if not all(_is_whole(part, asked) for part in parts):
         return billed
     model = body.get("model")
+    text = completions.text(parts[0]) or ""
+    if tokens and text and not tokens.completion:
+        tokens = None  # words that took no tokens: whoever reports that has not counted
     return Reading(
         Outcome.SUCCESS,
-        text=completions.text(parts[0]) or "",
+        text=text,
         model=model if isinstance(model, str) else None,
         completion=body,
         tokens=tokens,
