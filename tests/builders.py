@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llm_router import positions
 from llm_router.candidates import Auth, AuthKind, Candidate, Price, Provider, Route
 from llm_router.clock import Clock
-from llm_router.prompts import Message, Prompt
+from llm_router.prompts import Prompt, message
 from llm_router.usage import (
     NOTHING,
     Attempt,
@@ -85,7 +85,7 @@ def route(*candidates, **changes):
 
 
 def prompt(text="Hello", **changes):
-    return Prompt(messages=(Message("user", text),), **changes)
+    return Prompt(messages=(message("user", text),), **changes)
 
 
 def usd(amount="0.000045", basis=CostBasis.EXACT):

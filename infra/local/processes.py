@@ -7,6 +7,7 @@ stops.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Without a proxy: what is asked is on this machine."""
+
+THREADS = 64
+"""Many callers at once wait for DynamoDB in threads; a Lambda environment has one caller."""
 
 STOP_WITHIN_S = 8.0
 POLL_S = 0.05
@@ -104,6 +109,7 @@ async def serve(app: Any, *, fd: int) -> None:
     """Serve an ASGI app on a listening socket until a signal comes."""
     import uvicorn  # noqa: PLC0415  # the parent has no need of it
 
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     config = uvicorn.Config(app, lifespan="off", access_log=False, log_level="warning", timeout_graceful_shutdown=5)
     await uvicorn.Server(config).serve(sockets=[socket.socket(fileno=fd)])
 

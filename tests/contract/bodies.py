@@ -89,6 +89,7 @@ def broken(tokens=None):
 REFUSED, LIMITED, OVERLOADED = (
     Reading(outcome) for outcome in (Outcome.REFUSED, Outcome.RATE_LIMITED, Outcome.OVERLOADED)
 )
+STREAM_REFUSED = Reading(Outcome.STREAM_REFUSED, param="stream")
 SERVER_ERROR, BAD_REQUEST = Reading(Outcome.SERVER_ERROR), Reading(Outcome.BAD_REQUEST)
 CONTEXT_LENGTH, FILTERED = Reading(Outcome.CONTEXT_LENGTH), Reading(Outcome.CONTENT_FILTER)
 
@@ -437,6 +438,14 @@ NOT_WHOLE = [
 PLAIN_GROQ_ERROR = {"error": {"message": "Words of the provider.", "type": "invalid_request_error"}}
 
 REFUSALS = [
+    Body(
+        "a model that can't be streamed",
+        error("unsupported_value", param="stream"),
+        STREAM_REFUSED,
+        "https://platform.openai.com/docs/models/o1-pro says that it can't; gives no body",
+        status=400,
+        basis=Basis.ASSUMED,
+    ),
     # Our key, our credit, our model.
     Body(
         "openai, wrong key",

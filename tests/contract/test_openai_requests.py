@@ -12,7 +12,7 @@ from builders import prompt
 from llm_router import registry
 from llm_router.adapters import openai
 from llm_router.candidates import Auth, AuthKind, Candidate, Provider
-from llm_router.prompts import Message, Prompt
+from llm_router.prompts import Prompt, message
 
 KEY = "a-made-up-key"
 
@@ -52,7 +52,7 @@ def test_only_what_was_asked_for_is_sent():
 
 
 def test_messages_keep_their_order_and_roles():
-    asked = Prompt(messages=(Message("system", "Be brief."), Message("user", "Hello")))
+    asked = Prompt(messages=(message("system", "Be brief."), message("user", "Hello")))
     assert body(asked)["messages"] == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hello"},
@@ -68,13 +68,13 @@ def test_the_limit_on_the_answer_has_the_providers_own_name(name):
 
 @pytest.mark.parametrize("text", ["0", "0.7", "2", "0.30000000000000004", "1E-7"])
 def test_a_temperature_is_sent_as_the_plain_number_it_is(text):
-    sent = built(prompt(temperature=Decimal(text))).body
+    sent = built(prompt(fields={"temperature": Decimal(text)})).body
     assert f'"temperature":{Decimal(text):f}'.encode() in sent
 
 
 def test_a_parameter_that_the_provider_refuses_is_left_out():
     picky = replace(GROQ, provider=replace(GROQ.provider, dropped_parameters=frozenset({"temperature"})))
-    assert "temperature" not in body(prompt(temperature=Decimal(1)), picky)
+    assert "temperature" not in body(prompt(fields={"temperature": Decimal(1)}), picky)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_key_is_sent_the_way_the_provider_wants_it_and_no_other(auth, key, exp
 
 
 def test_the_callers_metadata_and_routing_stay_here():
-    asked = prompt(model="auto", metadata={"team": "search"})
+    asked = prompt(models=("auto",), metadata={"team": "search"})
     assert "metadata" not in body(asked, OPENAI)
     assert body(asked, OPENAI)["model"] == "some/model:7b"
 

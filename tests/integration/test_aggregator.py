@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -12,9 +13,10 @@ from moto import mock_aws
 from infra.local import template
 from integration.conftest import open_books
 from integration.records import CHEAP, STEADY, attempt, pending, settled
+from llm_router import journal_items, statistics
 from llm_router.aggregator import ORPHAN_GRACE_S, Aggregator
 from llm_router.checkpoints import Checkpoint, Checkpoints
-from llm_router.errors import StoreError
+from llm_router.errors import CatchingUpError, StoreError
 from llm_router.ledger import SAFE_BEHIND_S
 from llm_router.rollups import Increments
 from llm_router.usage import Outcome
@@ -257,7 +259,7 @@ def test_the_tail_adds_exactly_what_the_aggregation_has_not_reached(books):
     assert snapshot.totals["all"]["requests"] == 4
     assert snapshot.totals["all"]["cost_usd"] == Decimal("0.004")
     assert snapshot.totals[f"candidate#{STEADY}"]["requests"] == 1
-    assert books.statistics.hours(snapshot)["2026-11-24T12"]["requests"] == 4
+    assert snapshot.hours["2026-11-24T12"]["requests"] == 4
 
 
 def test_requests_under_way_are_told_apart(books):
@@ -277,3 +279,62 @@ def test_recent_requests_come_newest_first_and_a_corrected_one_shows_once(books)
     books.moving.move(1)
     newest = serve(books)
     assert books.statistics.recent() == [newest, correction]
+
+
+def test_a_correction_that_changes_nothing_of_a_candidate_does_not_stop_the_walk(books):
+    """A failed, B was under way when the process slept: A's part of the correction is nothing at all."""
+    record = pending(books, candidate=STEADY)
+    failed = attempt(CHEAP, Outcome.OVERLOADED)
+    books.ledger.insert(replace(record, attempts=(failed,)))
+    books.moving.move(LONG_AGO_S)
+    books.aggregator.run(limit_s=10)
+    books.ledger.settle(settled(record, failed, attempt(STEADY), at=books.moving.at))
+    books.moving.move(LONG_AGO_S)
+    books.aggregator.run(limit_s=10)
+    serve(books)
+    assert books.statistics.snapshot().totals["all"]["requests"] == 2
+
+
+def test_a_record_of_a_newer_version_is_read_all_the_same(books):
+    record = serve(books, attempt(CHEAP, Outcome.CUT), attempt(STEADY))
+    key = journal_items.to_item(journal_items.journal_key(record.position))
+    item = books.client.get_item(TableName="ledger", Key=key)["Item"]
+    item["attempts"]["L"][0]["M"]["outcome"]["S"] = "an outcome of next year"
+    books.client.put_item(TableName="ledger", Item=item)
+    assert [one.outcome for one in books.ledger.find(record.position).attempts] == [Outcome.UNKNOWN, Outcome.SUCCESS]
+    assert books.statistics.snapshot().totals["all"]["requests"] == 1
+
+
+def test_shards_that_are_put_out_of_use_are_remembered(dynamodb):
+    """They need not have had a record when the aggregation last ran."""
+    many = open_books(dynamodb, shards=8)
+    many.aggregator.run(limit_s=10)
+    for _ in range(16):
+        serve(many)
+    few = open_books(dynamodb, shards=4)
+    few.moving.move(LONG_AGO_S)
+    few.aggregator.run(limit_s=10)
+    assert total(few)["requests"] == 16
+
+
+def test_a_record_that_its_writer_took_back_is_not_counted(books):
+    record = books.ledger.insert(pending(books))
+    books.moving.move(LONG_AGO_S)
+    taken_back = books.ledger.find_all([record.position])
+    key = journal_items.to_item(journal_items.journal_key(record.position))
+    books.client.delete_item(TableName="ledger", Key=key)
+    assert books.ledger.give_up(taken_back[0]) is None
+
+
+def test_a_further_attempt_opens_a_record_whose_opening_failed(books):
+    record = replace(pending(books), attempts=(attempt(outcome=Outcome.TIMEOUT),))
+    books.ledger.note_attempts(record)
+    assert books.ledger.find(record.position) == record
+
+
+def test_a_hopeless_backlog_is_said_and_not_read_to_its_end(books, monkeypatch):
+    monkeypatch.setattr(statistics, "TAIL_AT_MOST", 3)
+    for _ in range(4):
+        serve(books)
+    with pytest.raises(CatchingUpError):
+        books.statistics.snapshot()

@@ -104,7 +104,8 @@ def test_the_caller_gets_the_answer_and_the_log_keeps_the_record(start, capsys, 
     assert (status, body["status"]) == (200, "success")
     assert len(provider.calls) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    kept = [json.loads(line["record"]) for line in lines if line.get("event") == "ledger.unwritten"]
+    kept = [json.loads(line["record"]) for line in lines if str(line.get("event")).startswith("ledger.")]
+    assert [line["event"] for line in lines if "record" in line] == ["ledger.unopened", "ledger.unwritten"]
     assert [record["state"] for record in kept] == ["pending", "settled"]
     assert kept[-1]["request_id"] == body["requestId"]
     assert kept[-1]["cost_usd"] == body["cost"]

@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from llm_router.transport import RESPONSE_BYTES_AT_MOST, Transport, TransportError
-from llm_router.upstream import UpstreamRequest
+from llm_router.transport import RESPONSE_BYTES_AT_MOST, Progress, Transport, TransportError
+from llm_router.upstream import UpstreamRequest, UpstreamResponse
 from llm_router.usage import Outcome
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
@@ -96,13 +96,25 @@ async def _acknowledge():
 def send(port, *, limit_s=2.0, times=1, scheme="http", before_body=_acknowledge, ca_file=None):
     """The last response, or the error, of `times` requests through one transport."""
 
+    async def once(transport):
+        request = UpstreamRequest(f"{scheme}://127.0.0.1:{port}/", {"content-type": "application/json"}, b'{"a": 1}')
+        progress = Progress()
+        try:
+            async with (
+                asyncio.timeout(limit_s),
+                transport.open(request, before_body=before_body, progress=progress) as response,
+            ):
+                body = b"".join([chunk async for chunk in response.chunks()])
+                return UpstreamResponse(response.status, response.headers, body)
+        except TimeoutError as error:
+            raise TransportError(Outcome.TIMEOUT, may_be_billed=progress.sent_body) from error
+
     async def run():
         transport = Transport(ca_file=ca_file)
-        request = UpstreamRequest(f"{scheme}://127.0.0.1:{port}/", {"content-type": "application/json"}, b'{"a": 1}')
         try:
             for _ in range(times - 1):
-                await transport.send(request, limit_s=limit_s, before_body=before_body)
-            return await transport.send(request, limit_s=limit_s, before_body=before_body)
+                await once(transport)
+            return await once(transport)
         finally:
             await transport.close()
 

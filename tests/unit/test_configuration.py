@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from llm_router import configuration, configuration_text
-from llm_router.candidates import Auth, AuthKind, Price, Strategy
+from llm_router.candidates import Auth, AuthKind, Feature, Price, Strategy
 from llm_router.catalogue import Catalogue
 from llm_router.errors import ConfigurationError
 
@@ -94,7 +94,7 @@ def test_a_known_provider_needs_its_name_and_its_models(parse):
     assert groq.provider.base_url == "https://api.groq.com/openai/v1"
     assert groq.provider.auth == Auth(AuthKind.BEARER)
     assert groq.provider.timeout_s == 60
-    assert "logprobs" in groq.provider.dropped_parameters
+    assert Feature.LOGPROBS in groq.lacks
     assert groq.price == Price(Decimal("0.05"), Decimal("0.08"), source="test", as_of=date(2026, 11, 3))
     assert (groq.context_window, groq.max_output_tokens) == (131072, None)
     assert (groq.first_token_timeout_s, groq.idle_timeout_s) == (10, 10)
@@ -263,7 +263,6 @@ def test_a_route_says_everything(parse):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("delivery", "live"),
         ("optimize", "safe"),
         ("optimize", "trim"),
         ("max_prompt_tokens", "6000"),

@@ -16,6 +16,8 @@ DOCUMENTED = {
     "AllProvidersFailedError": (502, "all_providers_failed", False),
     "NoProviderAvailableError": (503, "no_provider_available", None),
     "DeadlineExceededError": (504, "deadline_exceeded", False),
+    "StreamBrokenError": (502, "stream_broken", False),
+    "AbandonedError": (499, "abandoned", None),
     "NotFoundError": (404, "not_found", None),
     "KeyStoreUnavailableError": (503, "key_store_unavailable", None),
     "StatsUnavailableError": (503, "stats_unavailable", None),

@@ -25,7 +25,7 @@ OTHER = candidate("openai/gpt", context_window=4_000)
 PLAN = (FIRST, SIBLING, OTHER)
 LONG_S = 60.0
 
-AGAIN_AT_ONCE = Step(FIRST)
+AGAIN_AT_ONCE = Step(FIRST, fresh=True)
 AGAIN_AFTER_A_PAUSE = Step(FIRST, RETRY_PAUSE_S)
 ON_TO_NEXT = Step(SIBLING)
 ON_TO_ANOTHER_PROVIDER = Step(OTHER)
@@ -45,6 +45,9 @@ TABLE = {
     Outcome.CONTEXT_LENGTH: (ON_TO_NEXT, None, BreakerEffect.NONE),
     Outcome.CONTENT_FILTER: (None, None, BreakerEffect.NONE),
     Outcome.BAD_REQUEST: (ON_TO_ANOTHER_PROVIDER, None, BreakerEffect.NONE),
+    Outcome.STREAM_REFUSED: (AGAIN_AT_ONCE, ON_TO_NEXT, BreakerEffect.NONE),
+    Outcome.ABANDONED: (None, None, BreakerEffect.NONE),
+    Outcome.UNKNOWN: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.NONE),
 }
 
 
@@ -270,6 +273,7 @@ def test_only_what_may_pass_by_itself_is_tried_again(walk):
                 Outcome.UNREACHABLE,
                 Outcome.SERVER_ERROR,
                 Outcome.RATE_LIMITED,
+                Outcome.STREAM_REFUSED,
             }
 
 
@@ -306,6 +310,21 @@ def test_two_providers_at_most_call_a_request_bad(walk):
 @settings(deadline=None)
 @given(walks(st.sampled_from([Outcome.TIMEOUT, Outcome.OVERLOADED, Outcome.MALFORMED, Outcome.REFUSED])))
 def test_while_time_is_left_no_able_candidate_is_passed_over(walk):
+    """But where the attempts run out, a provider that was not asked yet comes before another model of one that was."""
     found, history = walk
     order = [one.name for one in found.candidates]
-    assert [one.candidate for one in history] == order[: len(history)]
+    if len(order) <= failover.ATTEMPTS_A_REQUEST:
+        assert [one.candidate for one in history] == order[: len(history)]
+
+
+@pytest.mark.parametrize(
+    "outcome", [Outcome.SERVER_ERROR, Outcome.UNREACHABLE, Outcome.CONNECTION_LOST, Outcome.REFUSED]
+)
+@pytest.mark.parametrize("models", range(1, 9))
+def test_a_provider_with_many_models_never_uses_up_the_attempts_of_the_others(outcome, models):
+    plan = (*(candidate(f"groq/m{number}") for number in range(models)), candidate("openai/gpt"))
+    history = []
+    while (found := step(*history, plan=plan)) is not None and found.candidate.name != "openai/gpt":
+        history.append(failed(found.candidate, outcome))
+    assert found is not None
+    assert len(history) < failover.ATTEMPTS_A_REQUEST

@@ -14,7 +14,7 @@ from llm_router import http_requests, json_text
 from llm_router.candidates import Strategy
 from llm_router.errors import InvalidRequestError, RequestTooLargeError
 from llm_router.http_requests import GenerateRequest
-from llm_router.prompts import Message
+from llm_router.prompts import message
 
 MAX_BYTES = 1000
 
@@ -47,9 +47,9 @@ def refused(body, kind=InvalidRequestError, **options):
 
 def test_a_prompt_is_enough():
     made = read({"prompt": "Hello"}).as_prompt()
-    assert made.messages == (Message("user", "Hello"),)
-    assert made.model == "auto"
-    assert (made.max_tokens, made.temperature, made.strategy) == (None, None, None)
+    assert made.messages == (message("user", "Hello"),)
+    assert made.models == ("auto",)
+    assert (made.max_tokens, made.fields, made.strategy) == (None, {}, None)
     assert made.metadata == {}
 
 
@@ -65,9 +65,9 @@ def test_every_field_reaches_the_prompt():
         "metadata": {"team": "search", "empty": ""},
     }
     made = read(body).as_prompt()
-    assert made.messages == (Message("system", "Be brief."), Message("user", "Hello"))
-    assert made.model == "groq/llama-3.1-8b-instant"
-    assert (made.max_tokens, made.temperature, made.strategy) == (50, Decimal("0.7"), Strategy.FASTEST)
+    assert made.messages == (message("system", "Be brief."), message("user", "Hello"))
+    assert made.models == ("groq/llama-3.1-8b-instant",)
+    assert (made.max_tokens, made.fields, made.strategy) == (50, {"temperature": Decimal("0.7")}, Strategy.FASTEST)
     assert made.metadata == {"team": "search", "empty": ""}
 
 
@@ -79,12 +79,12 @@ def test_null_is_as_good_as_nothing(name):
 @pytest.mark.parametrize("text", ["0", "2", "0.1", "0.30000000000000004", "1e-2"])
 def test_a_temperature_is_the_decimal_that_was_sent(text):
     made = read(b'{"prompt": "Hello", "temperature": ' + text.encode() + b"}").as_prompt()
-    assert made.temperature == Decimal(text)
+    assert made.fields["temperature"] == Decimal(text)
 
 
 @pytest.mark.parametrize("text", ["  Hello\n", "é", "日本語", "🙂", "a\u0000b"])
 def test_text_arrives_as_it_was_sent(text):
-    assert read({"prompt": text}).as_prompt().messages[0].content == text
+    assert read({"prompt": text}).as_prompt().messages[0]["content"] == text
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded"])
@@ -282,4 +282,4 @@ def test_every_body_is_a_prompt_or_an_invalid_request(body):
     answered = []
     with contextlib.suppress(InvalidRequestError):
         answered.append(read(body, max_bytes=100_000).as_prompt())
-    assert all(made.messages[-1].content.strip() for made in answered)
+    assert all(made.messages[-1]["content"].strip() for made in answered)

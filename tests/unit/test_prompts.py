@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from builders import prompt
 from llm_router import prompts
-from llm_router.prompts import MESSAGE_OVERHEAD_BYTES, Message, Prompt
+from llm_router.prompts import MESSAGE_OVERHEAD_BYTES, Prompt, message
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -19,7 +19,7 @@ def test_size_is_counted_in_bytes_of_utf_8(text, size):
 @settings(deadline=None)
 @given(st.lists(texts, max_size=6))
 def test_each_message_adds_its_bytes_and_the_chat_formats_overhead(contents):
-    made = Prompt(messages=tuple(Message("user", content) for content in contents))
+    made = Prompt(messages=tuple(message("user", content) for content in contents))
     assert made.size_bytes == sum(len(content.encode()) + MESSAGE_OVERHEAD_BYTES for content in contents)
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from llm_router import registry, upstream_addresses
-from llm_router.candidates import AuthKind
+from llm_router.candidates import AuthKind, Feature
 
 
 @pytest.mark.parametrize("name", registry.PROVIDERS)
@@ -18,7 +18,8 @@ def test_every_row_could_stand_in_a_configuration(name):
 
 
 def test_groq_is_spared_the_parameters_it_refuses():
-    assert registry.PROVIDERS["groq"].dropped_parameters == {"logprobs", "logit_bias", "top_logprobs"}
+    assert registry.PROVIDERS["groq"].dropped_parameters == {"logit_bias"}
+    assert registry.PROVIDERS["groq"].lacks == {Feature.LOGPROBS, Feature.SEVERAL_CHOICES}
 
 
 def test_openai_has_its_own_name_for_the_output_cap():

@@ -74,8 +74,10 @@ def test_what_a_candidate_typically_answers_with_counts():
 )
 def test_the_expected_answer_is_the_smaller_of_the_limit_and_the_typical(max_tokens, typical, expected):
     facts = routing.UNKNOWN_FACTS if typical is None else Facts(completion_tokens=typical)
-    found = routing.expected_tokens(prompt(max_tokens=max_tokens), facts)
+    found = routing.expected_tokens(candidate(), prompt(max_tokens=max_tokens), facts)
     assert found.completion == expected
+    short = routing.expected_tokens(candidate(max_output_tokens=7), prompt(max_tokens=max_tokens), facts)
+    assert short.completion == 7
     assert found.prompt == prompt().estimated_tokens
 
 

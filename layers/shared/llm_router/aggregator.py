@@ -7,10 +7,9 @@ with it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from llm_router import positions
 from llm_router.checkpoints import Checkpoint, Checkpoints
 from llm_router.clock import Clock
 from llm_router.ledger import SAFE_BEHIND_S, Ledger
@@ -43,8 +42,10 @@ class _Page:
     walked: dict[int, str]
     open: list[str]
     increments: Increments
+    ends_s: float
     records: int = 0
     is_full: bool = False
+    left: list[datetime] = field(default_factory=list)
 
     def has_room_for(self, record: UsageRecord) -> bool:
         return self.records < RECORDS_A_PAGE and self.increments.keys_with(record) <= ROLLUPS_A_PAGE
@@ -63,7 +64,7 @@ class Aggregator:
         while True:
             safe = self._clock.now() - timedelta(seconds=SAFE_BEHIND_S)
             before = self._checkpoints.current()
-            page = self._page(before, safe)
+            page = self._page(before, safe, until_s)
             after = Checkpoint(walked=page.walked, open=tuple(page.open))
             if not page.records and after == replace(before, version=0):
                 return Run(records, self._behind_s(page, safe))
@@ -74,12 +75,12 @@ class Aggregator:
             if self._clock.monotonic_s() >= until_s:
                 return Run(records, self._behind_s(page, safe))
 
-    def _page(self, before: Checkpoint, safe: datetime) -> _Page:
-        page = _Page(dict(before.walked), [], Increments())
+    def _page(self, before: Checkpoint, safe: datetime, until_s: float) -> _Page:
+        page = _Page(dict(before.walked), [], Increments(), until_s)
         self._take_open(before, page)
         for shard in shards(self._ledger, before):
-            if not page.is_full:
-                self._take_new(shard, safe, page)
+            page.walked.setdefault(shard, "")  # remembered from now on, even if it is put out of use
+            self._take_new(shard, safe, page)
         return page
 
     def _take_open(self, before: Checkpoint, page: _Page) -> None:
@@ -92,35 +93,39 @@ class Aggregator:
     def _take_new(self, shard: int, safe: datetime, page: _Page) -> None:
         records = self._ledger.after(page.walked.get(shard, ""), shard=shard, until=safe)
         for record in records:
-            if len(page.open) >= OPEN_AT_MOST or not page.has_room_for(record):
+            if self._is_full(page, record):
                 page.is_full = True
+                page.left.append(record.opened_at)
                 return
             if not self._take(record, page):
                 page.open.append(record.position)
             page.walked[shard] = record.position
 
+    def _is_full(self, page: _Page, record: UsageRecord) -> bool:
+        """Also when the time is up; one record is taken in any case, so that every run gets on."""
+        if page.is_full or len(page.open) >= OPEN_AT_MOST or not page.has_room_for(record):
+            return True
+        return page.records > 0 and self._clock.monotonic_s() > page.ends_s
+
     def _take(self, record: UsageRecord, page: _Page) -> bool:
         """Add an ended record to the page; False for one that has not ended or for which there is no room."""
-        ended = self._ended(record)
-        if ended is None or not page.has_room_for(ended):
-            page.is_full = page.is_full or ended is not None
+        if record.state is RecordState.PENDING and self._may_yet_end(record):
+            return False
+        ended = self._ledger.give_up(record) if record.state is RecordState.PENDING else record
+        if ended is None:
+            return True  # gone: its writer took it back
+        if not page.has_room_for(ended):
+            page.is_full = True
             return False
         page.increments.add(ended)
         page.records += 1
         return True
 
-    def _ended(self, record: UsageRecord) -> UsageRecord | None:
-        if record.state is not RecordState.PENDING:
-            return record
-        if self._clock.now() < record.deadline_at + timedelta(seconds=ORPHAN_GRACE_S):
-            return None
-        return self._ledger.give_up(record)
+    def _may_yet_end(self, record: UsageRecord) -> bool:
+        return self._clock.now() < record.deadline_at + timedelta(seconds=ORPHAN_GRACE_S)
 
     def _behind_s(self, page: _Page, safe: datetime) -> float:
-        if not page.is_full:
-            return 0.0
-        reached = [positions.time_of(position) for position in page.walked.values()]
-        return (safe - min(reached)).total_seconds() if reached else 0.0
+        return max(0.0, (safe - min(page.left)).total_seconds()) if page.left else 0.0
 
 
 def shards(ledger: Ledger, checkpoint: Checkpoint) -> Iterator[int]:

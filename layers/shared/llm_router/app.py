@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from aws_lambda_powertools import Logger
 from fastapi import Depends, FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llm_router import http_requests, http_responses
-from llm_router.candidates import Configuration
+from llm_router import deadlines, http_requests, http_responses
+from llm_router.candidates import Configuration, Delivery
+from llm_router.chat_requests import ChatRequest
 from llm_router.client_keys import ANYONE, ClientKey, ClientKeys
-from llm_router.dispatcher import Dispatcher, RequestFailedError
+from llm_router.dispatcher import Deadline, Dispatcher, RequestFailedError
 from llm_router.errors import (
     CallerError,
     InternalError,
@@ -25,12 +25,16 @@ from llm_router.errors import (
     StoreError,
 )
 from llm_router.http_requests import GenerateRequest
+from llm_router.live import LiveResponse
 from llm_router.overview import Overview
+from llm_router.prompts import Prompt
+from llm_router.request_log import RequestLog
 from llm_router.usage import UsageRecord
 
-GATEWAY_RESERVE_S = 1.0
-LAMBDA_RESERVE_S = 1.0
-"""Kept back from the gateway's and the environment's limits for the way back."""
+BUFFERED_TIMEOUT_S = 28.0
+STREAMING_TIMEOUT_S = 120.0
+STREAMING_TIMEOUT_AT_MOST_S = 900.0
+"""A whole request's time where its route says nothing, and the most that Lambda gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,25 @@ def create(doors: Doors) -> FastAPI:
     @app.post("/generate")
     async def generate(request: Request, key: ClientKey = signed_in) -> Response:
         body = await http_requests.read_json(request, GenerateRequest, max_bytes=doors.max_body_bytes)
-        limit_s = _limit_s(request.scope, doors.gateway_timeout_s)
-        answer = await doors.dispatcher.answer(body.as_prompt(), key_id=key.key_id, limit_s=limit_s)
+        limit_s = deadlines.remaining_s(request.scope, most_s=doors.gateway_timeout_s)
+        deadline = Deadline(default_s=BUFFERED_TIMEOUT_S, limit_s=limit_s)
+        answer = await doors.dispatcher.answer(body.as_prompt(), key_id=key.key_id, deadline=deadline)
         request.state.record = answer.record
         return http_responses.generated(answer, warnings=body.warnings)
+
+    @app.post("/v1/chat/completions")
+    async def chat_completions(request: Request, key: ClientKey = signed_in) -> Response:
+        body = await http_requests.read_json(request, ChatRequest, max_bytes=doors.max_body_bytes)
+        prompt = body.as_prompt()
+        limit_s = deadlines.remaining_s(request.scope, most_s=STREAMING_TIMEOUT_AT_MOST_S)
+        deadline = Deadline(default_s=STREAMING_TIMEOUT_S, limit_s=limit_s)
+        dispatch = functools.partial(doors.dispatcher.answer, prompt, key_id=key.key_id, deadline=deadline)
+        if body.stream:
+            is_live = _delivery(request, prompt, doors.configuration) is Delivery.LIVE
+            return LiveResponse(lambda show: dispatch(show=show), is_live=is_live, wants_usage=body.wants_usage)
+        answer = await dispatch()
+        request.state.record = answer.record
+        return http_responses.chat(answer)
 
     @app.get("/stats", dependencies=[signed_in])
     async def stats() -> Response:
@@ -82,45 +101,8 @@ def create(doors: Doors) -> FastAPI:
         return http_responses.as_json(_models(doors.configuration))
 
     _answer_errors(app, doors.logger)
-    app.add_middleware(RequestLog, logger=doors.logger)
+    app.add_middleware(RequestLog, logger=doors.logger, new_id=doors.dispatcher.ledger.new_position)
     return app
-
-
-class RequestLog:
-    """One JSON line a request: no prompt, no key, no upstream text. Plain ASGI, so that no task outlives a request."""
-
-    def __init__(self, app: ASGIApp, logger: Logger) -> None:
-        self._app = app
-        self._logger = logger
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started_s = time.monotonic()
-        status = 0
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting)
-        finally:
-            latency_ms = round((time.monotonic() - started_s) * 1000)
-            state = scope.get("state", {})
-            self._logger.info(
-                "request",
-                extra={
-                    "event": "request",
-                    "path": _known_path(scope),
-                    "status": status,
-                    "latency_ms": latency_ms,
-                    "error_code": state.get("error_code"),
-                    **_told(state.get("record")),
-                },
-            )
 
 
 def _answer_errors(app: FastAPI, logger: Logger) -> None:
@@ -164,14 +146,15 @@ def _sent_key(headers: Mapping[str, str]) -> str | None:
     return key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
 
 
-def _limit_s(scope: Scope, gateway_timeout_s: float) -> float:
-    """The gateway's limit and what is left to the Lambda environment, each less a reserve."""
-    limit_s = gateway_timeout_s - GATEWAY_RESERVE_S
-    context = scope.get("aws.context")
-    if context is None:
-        return limit_s
-    remaining_ms: int = context.get_remaining_time_in_millis()
-    return min(limit_s, remaining_ms / 1000 - LAMBDA_RESERVE_S)
+def _delivery(request: Request, prompt: Prompt, configuration: Configuration) -> Delivery:
+    """The caller's header, else the route's, else live: this is asked for streams only."""
+    said = request.headers.get("x-router-delivery")
+    if said is not None:
+        if said not in list(Delivery):
+            raise InvalidRequestError(f"x-router-delivery must be one of: {', '.join(Delivery)}.")
+        return Delivery(said)
+    route = configuration.route(prompt.models[0])
+    return (route.delivery if route else None) or Delivery.LIVE
 
 
 def _models(configuration: Configuration) -> dict[str, object]:
@@ -180,29 +163,4 @@ def _models(configuration: Configuration) -> dict[str, object]:
     return {
         "object": "list",
         "data": [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names],
-    }
-
-
-def _known_path(scope: Scope) -> str:
-    """The route's own path: what a caller typed may hold anything."""
-    route = scope.get("route")
-    return getattr(route, "path", "unknown")
-
-
-def _told(record: UsageRecord | None) -> dict[str, object]:
-    """What the log says of a served or failed request, in OpenTelemetry's names where they exist."""
-    if record is None:
-        return {}
-    last = record.attempts[-1] if record.attempts else None
-    return {
-        "request_id": record.request_id,
-        "key_id": record.key_id,
-        "gen_ai.request.model": record.route,
-        "gen_ai.provider.name": last.provider if last else None,
-        "gen_ai.response.model": last.model if last else None,
-        "gen_ai.usage.input_tokens": record.tokens.prompt,
-        "gen_ai.usage.output_tokens": record.tokens.completion,
-        "cost_usd": None if record.cost.usd is None else f"{record.cost.usd:f}",
-        "cost_basis": record.cost.basis.value,
-        "attempts": [f"{attempt.candidate}:{attempt.outcome.value}" for attempt in record.attempts],
     }

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 UNREACHABLE = (BotoCoreError, ClientError)
 """What boto3 raises when a service is down, slow, throttling or refusing."""
 
-_QUICK = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
+_QUICK = Config(
+    connect_timeout=1,
+    read_timeout=2,
+    retries={"total_max_attempts": 2, "mode": "standard"},
+    max_pool_connections=64,
+)
 
 
 @cache

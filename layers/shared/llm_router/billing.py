@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_router import pricing, routing
+from llm_router import completions, pricing, routing
 from llm_router.candidates import Candidate
 from llm_router.prompts import Prompt, estimated_tokens
 from llm_router.routing import Facts
@@ -37,10 +37,12 @@ def _bill(reading: Reading, candidate: Candidate, prompt: Prompt, facts: Facts) 
     if reading.tokens:
         return reading.tokens, pricing.cost(reading.tokens, candidate.price, basis=CostBasis.EXACT)
     if reading.outcome is Outcome.SUCCESS:
-        completion = estimated_tokens(len(reading.text.encode("utf-8", "surrogatepass")))
+        completion = estimated_tokens(completions.size_bytes(reading.completion))
         tokens = TokenUsage(prompt=prompt.estimated_tokens, completion=completion)
+    elif reading.may_be_billed and reading.arrived_bytes:
+        tokens = TokenUsage(prompt=prompt.estimated_tokens, completion=estimated_tokens(reading.arrived_bytes))
     elif reading.may_be_billed:
-        tokens = routing.expected_tokens(prompt, facts)
+        tokens = routing.expected_tokens(candidate, prompt, facts)
     else:
         return None, NOTHING
     return tokens, pricing.cost(tokens, candidate.price, basis=CostBasis.ESTIMATED)

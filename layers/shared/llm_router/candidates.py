@@ -5,8 +5,8 @@ Frozen values only. They come from the configuration and the catalogue and are r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -16,10 +16,13 @@ __all__ = [
     "AuthKind",
     "Candidate",
     "Configuration",
+    "Delivery",
+    "Feature",
     "Price",
     "Provider",
     "Route",
     "Strategy",
+    "combined",
 ]
 
 
@@ -71,6 +74,18 @@ class Provider:
     dropped_parameters: frozenset[str] = frozenset()
 
 
+class Feature(StrEnum):
+    """What a request may need and a model may lack."""
+
+    TOOLS = "tools"
+    JSON_MODE = "json_mode"
+    JSON_SCHEMA = "json_schema"
+    IMAGES = "images"
+    AUDIO = "audio"
+    SEVERAL_CHOICES = "n"
+    LOGPROBS = "logprobs"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One provider + model pair that could serve a request.
@@ -85,6 +100,7 @@ class Candidate:
     max_output_tokens: int | None = None
     first_token_timeout_s: float = 10.0
     idle_timeout_s: float = 10.0
+    lacks: frozenset[Feature] = frozenset()
 
     @property
     def name(self) -> str:
@@ -97,15 +113,26 @@ class Strategy(StrEnum):
     PRIORITY = "priority"
 
 
+class Delivery(StrEnum):
+    """Whether an answer is proven whole before anything of it leaves, or passed on as it comes."""
+
+    VERIFIED = "verified"
+    LIVE = "live"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A named list of candidates with a strategy; a client asks for it in `model`."""
+    """A named list of candidates with a strategy; a client asks for it in `model`.
+
+    `timeout_s` is for the whole request; None leaves it to the door, as does `delivery`.
+    """
 
     name: str
     candidates: tuple[Candidate, ...]
     strategy: Strategy = Strategy.CHEAPEST
-    timeout_s: float = 28.0
+    timeout_s: float | None = None
     max_wait_s: float = 0.0
+    delivery: Delivery | None = None
     moves_on_after_content_filter: bool = False
 
 
@@ -129,3 +156,12 @@ class Configuration:
             if candidate.name == model:
                 return Route(name=model, candidates=(candidate,))
         return None
+
+
+def combined(routes: Sequence[Route]) -> Route:
+    """One route of several, each the fallback of the one before: all candidates once, in that order."""
+    first = routes[0]
+    if len(routes) == 1:
+        return first
+    candidates = {candidate.name: candidate for route in routes for candidate in route.candidates}
+    return replace(first, candidates=tuple(candidates.values()), strategy=Strategy.PRIORITY)

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from llm_router import aws, journal_items
 from llm_router.errors import StoreError
-from llm_router.rollups import Counters, Increments, RollupKey
+from llm_router.rollups import ALL, Counters, Increments, RollupKey
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -46,7 +46,8 @@ class Checkpoints:
     def advance(self, before: Checkpoint, after: Checkpoint, increments: Increments) -> bool:
         """Move the checkpoint and add the increments, both or neither; False when another run has moved it."""
         items: list[dict[str, Any]] = [{"Update": self._move(before, after)}]
-        items += [{"Update": self._addition(key, sums)} for key, sums in sorted(increments.by_key.items())]
+        changed = sorted((key, sums) for key, sums in increments.by_key.items() if any(sums.values()))
+        items += [{"Update": self._addition(key, sums)} for key, sums in changed]
         try:
             self._client().transact_write_items(TransactItems=items)  # type: ignore[arg-type]  # built piece by piece
         except aws.UNREACHABLE as error:
@@ -55,14 +56,14 @@ class Checkpoints:
             raise StoreError("TransactWriteItems", aws.error_code(error)) from error
         return True
 
-    def snapshot(self) -> tuple[Checkpoint, dict[str, Counters]]:
-        """The checkpoint and the total rollups, by dimension, that belong to it."""
+    def snapshot(self, *, hours_since: str) -> tuple[Checkpoint, dict[str, Counters], dict[str, Counters]]:
+        """The checkpoint, and the total rollups by dimension and those of all by hour that belong to it."""
         checkpoint = self.current()
         for _ in range(_SNAPSHOT_TRIES):
-            totals = self.totals()
+            totals, hours = self.totals(), self.series("hour", ALL, since=hours_since)
             again = self.current()
             if again.version == checkpoint.version:
-                return checkpoint, totals
+                return checkpoint, totals, hours
             checkpoint = again
         raise StoreError("Query", "the aggregator kept moving; try again")
 

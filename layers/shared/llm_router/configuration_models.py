@@ -6,18 +6,27 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from llm_router import registry
-from llm_router.candidates import Candidate, Price, Provider
+from llm_router.candidates import Candidate, Feature, Price, Provider
 from llm_router.catalogue import Catalogue, Row
 from llm_router.configuration_fields import Section, as_fields
 from llm_router.configuration_report import meant, shown
 from llm_router.configuration_text import Fields, Text, Value
+from llm_router.registry import KnownProvider
 
 IDLE_TIMEOUT_S = 10.0
 TOKENS_AT_MOST = 1_000_000_000
 USD_AT_MOST = 1_000_000
 NAME_LENGTH_AT_MOST = 200
 
-MODEL_FIELDS = ("name", "context_window", "max_output_tokens", "first_token_timeout_s", "idle_timeout_s", "price")
+MODEL_FIELDS = (
+    "name",
+    "context_window",
+    "max_output_tokens",
+    "first_token_timeout_s",
+    "idle_timeout_s",
+    "lacks",
+    "price",
+)
 PRICE_FIELDS = ("input", "cached_input", "output")
 
 _LIMIT = "a whole number of tokens, such as 8192"
@@ -45,7 +54,7 @@ class ModelReader:
     """Reads the models of `provider`, whose name is empty where the file has none that can be used."""
 
     provider: Provider
-    first_token_timeout_s: float
+    ways: KnownProvider
     key_advice: str
     declared: Declared
     catalogue: Catalogue
@@ -70,8 +79,9 @@ class ModelReader:
                 price=self._short_price(section, model, row),
                 context_window=row.context_window if row else None,
                 max_output_tokens=row.max_output_tokens if row else None,
-                first_token_timeout_s=self.first_token_timeout_s,
+                first_token_timeout_s=self.ways.first_token_timeout_s,
                 idle_timeout_s=IDLE_TIMEOUT_S,
+                lacks=self.ways.lacks,
             )
         )
 
@@ -98,9 +108,22 @@ class ModelReader:
             price=self._price(section, model, row),
             context_window=window or (row.context_window if row else None),
             max_output_tokens=output or (row.max_output_tokens if row else None),
-            first_token_timeout_s=section.seconds("first_token_timeout_s", default=self.first_token_timeout_s),
+            first_token_timeout_s=section.seconds("first_token_timeout_s", default=self.ways.first_token_timeout_s),
             idle_timeout_s=section.seconds("idle_timeout_s", default=IDLE_TIMEOUT_S),
+            lacks=self.ways.lacks | self._lacks(section),
         )
+
+    def _lacks(self, section: Section) -> frozenset[Feature]:
+        expected = f"a list of what the model cannot do, out of {', '.join(Feature)}"
+        found = set()
+        for index, value in enumerate(section.items("lacks", expected=expected)):
+            name = value.value if isinstance(value, Text) else None
+            if name in list(Feature):
+                found.add(Feature(str(name)))
+            else:
+                place = f"{section.place_of('lacks')}[{index}]"
+                section.report.problem(place, f"is unknown; write {expected}", line=value.line)
+        return frozenset(found)
 
     def _name(self, section: Section, name: str) -> str | None:
         model = section.text(name, expected=_MODEL_NAME)

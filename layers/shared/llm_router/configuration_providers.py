@@ -59,16 +59,16 @@ class _ProviderReader:
     def read(self) -> None:
         name = self._name()
         base_url, row = self._base_url(name)
+        ways = row or registry.UNKNOWN
         provider = Provider(
             name=name or "",
             base_url=base_url,
             auth=self._auth(row),
             timeout_s=self._timeout_s(),
-            output_cap_parameter=row.output_cap_parameter if row else "max_tokens",
-            dropped_parameters=row.dropped_parameters if row else frozenset(),
+            output_cap_parameter=ways.output_cap_parameter,
+            dropped_parameters=ways.dropped_parameters,
         )
-        first_token_timeout_s = row.first_token_timeout_s if row else registry.FIRST_TOKEN_TIMEOUT_S
-        reader = ModelReader(provider, first_token_timeout_s, self._key_advice, self._declared, self._catalogue)
+        reader = ModelReader(provider, ways, self._key_advice, self._declared, self._catalogue)
         if self._is_short:
             reader.read_short(self._section)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from llm_router.candidates import Candidate, Route, Strategy
+from llm_router.candidates import Candidate, Delivery, Route, Strategy
 from llm_router.configuration_fields import Section, as_fields
 from llm_router.configuration_models import Declared
 from llm_router.configuration_providers import key_advice
@@ -13,7 +13,6 @@ from llm_router.configuration_report import Report, meant, shown
 from llm_router.configuration_text import Fields, Text
 
 DEFAULT_ROUTE = "auto"
-TIMEOUT_S = 28.0
 NAMES_AT_MOST = 10
 
 ROUTE_FIELDS = (
@@ -58,10 +57,16 @@ def _route(name: str, fields: Fields, place: str, declared: Declared, report: Re
         name=name,
         candidates=_candidates(section, declared),
         strategy=Strategy(section.choice("strategy", list(Strategy), default=Strategy.CHEAPEST)),
-        timeout_s=section.seconds("timeout_s", default=TIMEOUT_S),
+        timeout_s=section.seconds("timeout_s", default=0.0) or None,
         max_wait_s=section.seconds("max_wait_s", default=0.0, zero=True),
+        delivery=_delivery(section),
         moves_on_after_content_filter=section.choice("on_content_filter", ("fail", "next"), default="fail") == "next",
     )
+
+
+def _delivery(section: Section) -> Delivery | None:
+    said = section.choice("delivery", list(Delivery), default="")
+    return Delivery(said) if said else None
 
 
 def _candidates(section: Section, declared: Declared) -> tuple[Candidate, ...]:
@@ -85,8 +90,6 @@ def _candidates(section: Section, declared: Declared) -> tuple[Candidate, ...]:
 
 def _check_what_is_to_come(section: Section, declared: Declared) -> None:
     """Fields whose values are checked now and whose effect does not exist yet: said, never ignored in silence."""
-    if section.choice("delivery", ("verified", "live"), default="verified") == "live":
-        section.report.notice(section.place_of("delivery"), "live is not in effect yet; answers are verified first")
     if section.choice("optimize", ("off", "safe", "trim"), default="off") != "off":
         section.report.notice(section.place_of("optimize"), "is not in effect yet; prompts are sent as they come")
     tokens = "a whole number of tokens, such as 6000"

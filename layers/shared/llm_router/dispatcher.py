@@ -7,39 +7,82 @@ it starts is still running when it returns: a Lambda environment freezes then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from aws_lambda_powertools import Logger
 
-from llm_router import billing, failover, journal_items, json_text, pricing, routing, verdicts
+from llm_router import billing, cancellation, failover, journal_items, json_text, pricing, routing, verdicts
 from llm_router.adapters import openai
-from llm_router.candidates import Candidate, Configuration, Route
+from llm_router.candidates import Candidate, Configuration, Feature, Route, combined
 from llm_router.clock import Clock
-from llm_router.errors import InvalidRequestError, RequestError, RouterError, StoreError
+from llm_router.errors import (
+    AbandonedError,
+    InvalidRequestError,
+    RequestError,
+    RouterError,
+    StoreError,
+    StreamBrokenError,
+)
+from llm_router.exchange import Exchange, Limits, Show
+from llm_router.failover import Step
 from llm_router.fleet import FleetFacts
 from llm_router.health import HEALTHY, Health, OpenReason
 from llm_router.ledger import Ledger
 from llm_router.prompts import Prompt
 from llm_router.provider_keys import KeyReader
-from llm_router.transport import Transport, TransportError
-from llm_router.upstream import Reading
+from llm_router.transport import Transport
+from llm_router.upstream import Asked, Reading
 from llm_router.usage import Attempt, Outcome, RecordState, Trying, UsageRecord
 
 SETTLING_S = 1.0
 """Kept back from the deadline for the ledger's last write."""
 
+SETTLED_WITHIN_AT_LEAST_S = 0.2
+OPENED_WITHIN_S = 1.5
+"""Past it the prompt goes out all the same: an outage of the table is no outage of the answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer and the record of how it came about. `overhead_ms` is the time not spent on providers."""
+    """A whole answer and the record of how it came about. `overhead_ms` is the time not spent on providers.
+
+    `closing` are the events that end a stream whose beginning was shown already.
+    """
 
     text: str
     model: str
+    completion: Mapping[str, object]
     record: UsageRecord
     reason: str
     overhead_ms: int
+    closing: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Who is answering, as far as it is known when the first content comes."""
+
+    request_id: str
+    provider: str
+    model: str
+    attempts: int
+    reason: str
+
+
+ShowTo = Callable[[bytes, Served], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Seconds: what the door takes where the route says nothing, and what nobody can go past."""
+
+    default_s: float
+    limit_s: float
+
+    def seconds(self, route: Route) -> float:
+        return min(self.default_s if route.timeout_s is None else route.timeout_s, self.limit_s)
 
 
 class RequestFailedError(RouterError):
@@ -63,13 +106,15 @@ class Dispatcher:
     clock: Clock
     logger: Logger
     health: dict[str, Health] = field(default_factory=dict)
+    unstreamed: set[str] = field(default_factory=set)
 
-    async def answer(self, prompt: Prompt, *, key_id: str, limit_s: float) -> Answer:
-        """Serve the prompt within `limit_s` seconds; raises InvalidRequestError or RequestFailedError."""
+    async def answer(self, prompt: Prompt, *, key_id: str, deadline: Deadline, show: ShowTo | None = None) -> Answer:
+        """Serve the prompt; raises InvalidRequestError or RequestFailedError.
+
+        `show` gets the events of the answer while it comes; without it nothing leaves before the whole is proven.
+        """
         started_s = self.clock.monotonic_s()
-        route = self.configuration.route(prompt.model)
-        if route is None:
-            raise InvalidRequestError(_unknown_route(prompt.model, self.configuration), param="model")
+        route = self._route(prompt)
         providers = {candidate.provider.name for candidate in route.candidates}
         keys, facts = await asyncio.gather(self.keys.keys(providers), self.facts.current())
         now = self.clock.now()
@@ -81,9 +126,17 @@ class Dispatcher:
             keys=keys,
             facts=facts,
             started_s=started_s,
-            deadline_s=started_s + min(route.timeout_s, limit_s) - SETTLING_S,
+            deadline_s=started_s + deadline.seconds(route) - SETTLING_S,
+            show=show,
         )
         return await self._serve(request, self._new_record(request, key_id, now))
+
+    def _route(self, prompt: Prompt) -> Route:
+        found = [self.configuration.route(model) for model in prompt.models]
+        for model, route in zip(prompt.models, found, strict=True):
+            if route is None:
+                raise InvalidRequestError(_unknown_route(model, self.configuration), param="model")
+        return combined([route for route in found if route])
 
     def _new_record(self, request: _Request, key_id: str, now: datetime) -> UsageRecord:
         position = self.ledger.new_position()
@@ -91,7 +144,7 @@ class Dispatcher:
             position=position,
             request_id=position,
             state=RecordState.PENDING,
-            route=request.prompt.model,
+            route=request.prompt.models[0],
             key_id=key_id,
             opened_at=now,
             deadline_at=now + timedelta(seconds=request.deadline_s + SETTLING_S - request.started_s),
@@ -99,88 +152,122 @@ class Dispatcher:
         )
 
     async def _serve(self, request: _Request, record: UsageRecord) -> Answer:
-        reading = Reading(Outcome.MALFORMED)
-        plan = request.plan.candidates
+        trial = _Trial(record, Reading(Outcome.MALFORMED))
+        abandoned = False
+        try:
+            await self._try(request, trial)
+        except asyncio.CancelledError:  # the caller is gone; what was paid for must still be written down
+            cancellation.forget()
+            abandoned = True
+        error = None
+        if abandoned or trial.reading.outcome is not Outcome.SUCCESS:
+            error = self._verdict(request, trial, abandoned=abandoned)
+        settled = await cancellation.to_its_end(self._settle(request, trial.record, error))
+        if error:
+            raise RequestFailedError(error, settled)
+        return self._whole(request, settled, trial)
+
+    async def _try(self, request: _Request, trial: _Trial) -> None:
+        """Attempt after attempt, until an answer is whole or nothing more may be tried."""
         while step := failover.next_step(
-            plan, route=request.route, attempts=record.attempts, remaining_s=self._remaining_s(request)
+            request.plan.candidates,
+            route=request.route,
+            attempts=trial.record.attempts,
+            remaining_s=self._remaining_s(request),
         ):
             if step.pause_s:
-                await self.clock.sleep(step.pause_s * (1 + self.clock.jitter() / 4))
-            record, reading = await self._attempt(request, record, step.candidate)
-            if reading.outcome is Outcome.SUCCESS:
-                break
-        error = None
-        if reading.outcome is not Outcome.SUCCESS:
-            in_time = self._remaining_s(request) >= failover.SHORTEST_ATTEMPT_S
-            error = verdicts.error(request.plan, record.attempts, now=self.clock.now(), in_time=in_time)
-        record = await self._settle(request, record, error)
-        if error:
-            raise RequestFailedError(error, record)
-        return self._whole(request, record, reading)
+                await self.clock.sleep(step.pause_s * (1 + self.clock.jitter() * failover.JITTER))
+            await self._attempt(request, trial, step)
+            if trial.reading.outcome is Outcome.SUCCESS or trial.has_shown:
+                return
 
-    def _whole(self, request: _Request, record: UsageRecord, reading: Reading) -> Answer:
+    def _verdict(self, request: _Request, trial: _Trial, *, abandoned: bool) -> RequestError:
+        attempts = trial.record.attempts
+        if abandoned or (attempts and attempts[-1].outcome is Outcome.ABANDONED):
+            return AbandonedError("The caller hung up before the answer was whole.")
+        if trial.has_shown:
+            return StreamBrokenError("The provider broke off in the middle of its answer.")
+        in_time = self._remaining_s(request) >= failover.SHORTEST_ATTEMPT_S
+        return verdicts.error(request.plan, attempts, now=self.clock.now(), in_time=in_time)
+
+    def _whole(self, request: _Request, record: UsageRecord, trial: _Trial) -> Answer:
         served = record.attempts[-1]
         upstream_ms = sum(attempt.latency_ms for attempt in record.attempts)
-        place = next(place for place in request.plan.places if place.candidate.name == served.candidate)
         return Answer(
-            text=reading.text,
-            model=reading.model or served.model,
+            text=trial.reading.text,
+            model=trial.reading.model or served.model,
+            completion=trial.reading.completion,
             record=record,
-            reason=place.reason if len(record.attempts) == 1 else f"after {record.attempts[-2].outcome.value}",
+            reason=_reason(request, served.candidate, record.attempts[:-1]),
             overhead_ms=max(0, (record.latency_ms or 0) - upstream_ms),
+            closing=trial.closing,
         )
 
-    async def _attempt(
-        self, request: _Request, record: UsageRecord, candidate: Candidate
-    ) -> tuple[UsageRecord, Reading]:
+    async def _attempt(self, request: _Request, trial: _Trial, step: Step) -> None:
         """One try, in the ledger before its body leaves and with its outcome afterwards."""
+        candidate = step.candidate
         cap = billing.output_cap(request.prompt, candidate)
-        upper = pricing.upper_usd(candidate, prompt_bytes=request.prompt.size_bytes, output_cap=cap)
-        record = replace(record, trying=Trying(candidate.name, upper))
-        tried = {candidate.name, *(attempt.candidate for attempt in record.attempts)}
-        others = any(other.name not in tried for other in request.plan.candidates)
-        limit_s = failover.attempt_limit_s(candidate, remaining_s=self._remaining_s(request), others_left=others)
-        written = asyncio.create_task(self._write_trying(record))
+        upper = pricing.upper_usd(
+            candidate, prompt_bytes=request.prompt.size_bytes, output_cap=cap, choices=request.prompt.choices
+        )
+        trial.record = replace(trial.record, trying=Trying(candidate.name, upper))
+        opening = _Opening(asyncio.create_task(self._write_trying(trial.record)), self.clock)
         started_s = self.clock.monotonic_s()
-        reading = await self._exchange(request, candidate, written=written, output_cap=cap, limit_s=limit_s)
-        latency_ms = _milliseconds(self.clock.monotonic_s() - started_s)
-        record = replace(record, position=await written)
+        trial.reading = await self._exchange(request, trial, step, opening=opening, output_cap=cap)
+        latency_ms = _milliseconds(self.clock.monotonic_s() - started_s - opening.waited_s)
+        position = await cancellation.to_its_end(opening.written)
         facts = request.facts.get(candidate.name, routing.UNKNOWN_FACTS)
-        attempt = billing.attempt(reading, candidate, prompt=request.prompt, facts=facts, latency_ms=latency_ms)
-        self._note_health(candidate, attempt)
-        return replace(record, attempts=(*record.attempts, attempt)), reading
+        attempt = billing.attempt(trial.reading, candidate, prompt=request.prompt, facts=facts, latency_ms=latency_ms)
+        self._note(candidate, attempt)
+        trial.record = replace(trial.record, position=position, attempts=(*trial.record.attempts, attempt))
 
     async def _exchange(
         self,
         request: _Request,
-        candidate: Candidate,
+        trial: _Trial,
+        step: Step,
         *,
-        written: asyncio.Task[str],
+        opening: _Opening,
         output_cap: int | None,
-        limit_s: float,
     ) -> Reading:
-        async def acknowledged() -> None:
-            await asyncio.shield(written)
-
+        candidate = step.candidate
+        streamed = candidate.name not in self.unstreamed and Feature.AUDIO not in request.prompt.needs
         try:
             key = request.keys.get(candidate.provider.name)
-            upstream = openai.build(request.prompt, candidate=candidate, key=key, output_cap=output_cap)
-            response = await self.transport.send(upstream, limit_s=limit_s, before_body=acknowledged)
-            return openai.read(response, now=self.clock.now())
-        except TransportError as error:
-            return Reading(error.outcome, may_be_billed=error.may_be_billed)
+            exchange = Exchange(
+                transport=self.transport,
+                request=openai.build(
+                    request.prompt, candidate=candidate, key=key, output_cap=output_cap, streamed=streamed
+                ),
+                limits=self._limits(request, trial, candidate, streamed=streamed),
+                asked=_asked(request.prompt),
+                show=_show(request, trial, candidate),
+                fresh=step.fresh,
+            )
+            reading = await exchange.read(before_body=opening.acknowledged, now=self.clock.now)
+            trial.has_shown, trial.closing = exchange.has_shown, exchange.closing
         except Exception:  # the boundary of an attempt: a fault of ours must not cost the caller the other candidates
             self.logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
             return Reading(Outcome.MALFORMED, may_be_billed=True)
+        return reading
+
+    def _limits(self, request: _Request, trial: _Trial, candidate: Candidate, *, streamed: bool) -> Limits:
+        remaining_s = self._remaining_s(request)
+        others = failover.has_more(
+            request.plan.candidates, candidate, route=request.route, attempts=trial.record.attempts
+        )
+        limit_s = failover.attempt_limit_s(candidate, remaining_s=remaining_s, others_left=others)
+        first_s = min(limit_s, candidate.first_token_timeout_s) if streamed else limit_s
+        return Limits(first_content_s=first_s, idle_s=candidate.idle_timeout_s, total_s=remaining_s)
 
     async def _write_trying(self, record: UsageRecord) -> str:
-        """Returns the record's position. Where DynamoDB fails the request goes on, and the log keeps what it can."""
+        """Returns the record's position. Where DynamoDB fails the request goes on: settling makes up for it."""
         write = self.ledger.note_attempts if record.attempts else self.ledger.insert
         try:
-            written = await asyncio.to_thread(write, record)
-        except StoreError as error:
-            self._log_unwritten(record, error)
-            return record.position
+            written = await asyncio.wait_for(asyncio.to_thread(write, record), OPENED_WITHIN_S)
+        except (StoreError, TimeoutError) as error:
+            self._log_record("ledger.unopened", record, error)
+            return getattr(error, "position", None) or record.position
         return written.position if written else record.position
 
     async def _settle(self, request: _Request, record: UsageRecord, error: RequestError | None) -> UsageRecord:
@@ -192,19 +279,24 @@ class Dispatcher:
             latency_ms=_milliseconds(self.clock.monotonic_s() - request.started_s),
             settled_at=self.clock.now(),
         )
+        left_s = max(SETTLED_WITHIN_AT_LEAST_S, self._remaining_s(request) + SETTLING_S)
         try:
-            return await asyncio.to_thread(self.ledger.settle, settled)
-        except StoreError as failure:
-            self._log_unwritten(settled, failure)
+            return await asyncio.wait_for(asyncio.to_thread(self.ledger.settle, settled), left_s)
+        except (StoreError, TimeoutError) as failure:
+            self._log_record("ledger.unwritten", settled, failure)
             return settled
 
-    def _log_unwritten(self, record: UsageRecord, error: StoreError) -> None:
-        """One line from which a command can write the record later."""
+    def _log_record(self, event: str, record: UsageRecord, error: Exception) -> None:
+        """One line from which a command can write the record later; settling twice changes nothing."""
         values = {"position": record.position, **journal_items.record_values(record)}
         text = json_text.encode(values).decode()
-        self.logger.error("ledger did not answer", event="ledger.unwritten", reason=str(error), record=text)
+        reason = str(error) or type(error).__name__
+        self.logger.error("ledger did not answer", event=event, reason=reason, record=text)
 
-    def _note_health(self, candidate: Candidate, attempt: Attempt) -> None:
+    def _note(self, candidate: Candidate, attempt: Attempt) -> None:
+        """What this process learns from an attempt."""
+        if attempt.outcome is Outcome.STREAM_REFUSED:
+            self.unstreamed.add(candidate.name)
         rule = failover.RULES[attempt.outcome]
         before = self.health.get(candidate.name, HEALTHY)
         after = before.after(rule.breaker, now=self.clock.now(), retry_after_s=attempt.retry_after_s)
@@ -227,6 +319,62 @@ class _Request:
     facts: Mapping[str, routing.Facts]
     started_s: float
     deadline_s: float
+    show: ShowTo | None
+
+
+@dataclass(slots=True)
+class _Trial:
+    """How far the attempts have come."""
+
+    record: UsageRecord
+    reading: Reading
+    has_shown: bool = False
+    closing: tuple[bytes, ...] = ()
+
+
+@dataclass(slots=True)
+class _Opening:
+    """The ledger's write before an attempt, and how long the attempt had to wait for it."""
+
+    written: asyncio.Task[str]
+    clock: Clock
+    waited_s: float = 0.0
+
+    async def acknowledged(self) -> None:
+        started_s = self.clock.monotonic_s()
+        await asyncio.shield(self.written)
+        self.waited_s += self.clock.monotonic_s() - started_s
+
+
+def _asked(prompt: Prompt) -> Asked:
+    return Asked(prompt.choices, with_calls=bool({Feature.TOOLS, Feature.AUDIO} & prompt.needs))
+
+
+def _show(request: _Request, trial: _Trial, candidate: Candidate) -> Show | None:
+    """Says with each event who is answering; None where nobody listens."""
+    show_to = request.show
+    if show_to is None:
+        return None
+    before = trial.record.attempts
+    served = Served(
+        request_id=trial.record.request_id,
+        provider=candidate.provider.name,
+        model=candidate.model,
+        attempts=len(before) + 1,
+        reason=_reason(request, candidate.name, before),
+    )
+
+    async def show(data: bytes) -> None:
+        await show_to(data, served)
+
+    return show
+
+
+def _reason(request: _Request, candidate: str, before: Sequence[Attempt]) -> str:
+    """Why this candidate serves: its place in the plan, or what became of the one before."""
+    if before:
+        return f"after {before[-1].outcome.value}"
+    return next(place.reason for place in request.plan.places if place.candidate.name == candidate)
 
 
 def _unknown_route(model: str, configuration: Configuration) -> str:

@@ -4,6 +4,7 @@
     +-- ConfigurationError            providers.yaml is wrong; lists every problem
     +-- SettingsError                 the environment is wrong; lists every problem
     +-- StoreError                    DynamoDB did not answer in time or refused
+    |   +-- CatchingUpError               the figures are too far behind to be exact now
     +-- CallerError                   what the HTTP caller is told
         +-- InvalidRequestError           400 invalid_request, with `param`
         +-- RequestTooLargeError          413 request_too_large
@@ -19,6 +20,8 @@
             +-- AllProvidersFailedError       502 all_providers_failed
             +-- NoProviderAvailableError      503 no_provider_available, with `retry_after_s`
             +-- DeadlineExceededError         504 deadline_exceeded
+            +-- StreamBrokenError             502 stream_broken, told inside the stream
+            +-- AbandonedError                499 abandoned, told to nobody: the caller is gone
 
 The table from error to HTTP status is the `status` and `code` of each class. No message carries a key, a prompt,
 an upstream URL or an upstream's words.
@@ -48,12 +51,23 @@ class SettingsError(ConfigurationError):
 
 
 class StoreError(RouterError):
-    """DynamoDB could not be reached, was too slow, or refused. `operation` is the API call's name."""
+    """DynamoDB could not be reached, was too slow, or refused. `operation` is the API call's name.
+
+    `position` is where a record may stand although nobody acknowledged it.
+    """
 
     def __init__(self, operation: str, reason: str) -> None:
         self.operation = operation
         self.reason = reason
+        self.position: str | None = None
         super().__init__(f"{operation} failed: {reason}")
+
+
+class CatchingUpError(StoreError):
+    """So much has not been aggregated yet that figures of this moment can't be had in time."""
+
+    def __init__(self) -> None:
+        super().__init__("snapshot", "the aggregation is catching up; try again in a few minutes")
 
 
 class CallerError(RouterError):
@@ -156,3 +170,18 @@ class DeadlineExceededError(RequestError):
     status = 504
     code = "deadline_exceeded"
     should_retry = False
+
+
+class StreamBrokenError(RequestError):
+    """A live answer broke off after its beginning was shown."""
+
+    status = 502
+    code = "stream_broken"
+    should_retry = False
+
+
+class AbandonedError(RequestError):
+    """The caller hung up; the status is nginx's for that."""
+
+    status = 499
+    code = "abandoned"

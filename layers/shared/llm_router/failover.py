@@ -16,6 +16,9 @@ from llm_router.usage import Attempt, Outcome
 ATTEMPTS_A_CANDIDATE = 2
 ATTEMPTS_A_REQUEST = 6
 RETRY_PAUSE_S = 0.25
+JITTER = 0.25
+"""By which share a pause may be longer than it says."""
+
 SHORTEST_ATTEMPT_S = 0.5
 RESERVED_FOR_NEXT_S = 10.0
 
@@ -36,6 +39,7 @@ class Next(Enum):
     LARGER_WINDOW = auto()
     ONE_OTHER_PROVIDER = auto()
     IF_ROUTE_SAYS = auto()
+    NONE = auto()
 
 
 class BreakerEffect(StrEnum):
@@ -54,7 +58,7 @@ class Rule:
 
 
 RULES = {
-    Outcome.SUCCESS: Rule(Again.NEVER, Next.ANY, BreakerEffect.CLOSES),
+    Outcome.SUCCESS: Rule(Again.NEVER, Next.NONE, BreakerEffect.CLOSES),
     Outcome.CONNECTION_LOST: Rule(Again.AT_ONCE, Next.ANY, BreakerEffect.NONE),
     Outcome.UNREACHABLE: Rule(Again.AT_ONCE, Next.ANY, BreakerEffect.COUNTS),
     Outcome.SERVER_ERROR: Rule(Again.AFTER_PAUSE, Next.ANY, BreakerEffect.COUNTS),
@@ -67,15 +71,22 @@ RULES = {
     Outcome.CONTEXT_LENGTH: Rule(Again.NEVER, Next.LARGER_WINDOW, BreakerEffect.NONE),
     Outcome.CONTENT_FILTER: Rule(Again.NEVER, Next.IF_ROUTE_SAYS, BreakerEffect.NONE),
     Outcome.BAD_REQUEST: Rule(Again.NEVER, Next.ONE_OTHER_PROVIDER, BreakerEffect.NONE),
+    Outcome.STREAM_REFUSED: Rule(Again.AT_ONCE, Next.ANY, BreakerEffect.NONE),
+    Outcome.ABANDONED: Rule(Again.NEVER, Next.NONE, BreakerEffect.NONE),
+    Outcome.UNKNOWN: Rule(Again.NEVER, Next.ANY, BreakerEffect.NONE),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Try this candidate, after a pause of `pause_s` seconds, to which up to a quarter of jitter may be added."""
+    """Try this candidate, after a pause of `pause_s` seconds, to which jitter may be added.
+
+    `fresh` asks for a new connection: the kept one was dead, and others may be too.
+    """
 
     candidate: Candidate
     pause_s: float = 0.0
+    fresh: bool = False
 
 
 def next_step(
@@ -86,10 +97,30 @@ def next_step(
         return None
     if not attempts:
         return Step(plan[0])
-    if attempts[-1].outcome is Outcome.SUCCESS:
-        return None
     untried = _permitted(plan, route, attempts)
-    return _again(plan, route, attempts, untried, remaining_s) or (Step(untried[0]) if untried else None)
+    spare = _spare(untried, attempts)
+    if spare > 0 and (again := _again(plan, route, attempts, untried, remaining_s)):
+        return again
+    if spare <= 0:
+        untried = _of_new_providers(untried, attempts)
+    return Step(untried[0]) if untried else None
+
+
+def has_more(plan: Sequence[Candidate], candidate: Candidate, *, route: Route, attempts: Sequence[Attempt]) -> bool:
+    """Whether another candidate may be tried if this one fails: then time must be kept for it."""
+    others = [other for other in _permitted(plan, route, attempts) if other.name != candidate.name]
+    return bool(others) and len(attempts) + 1 < ATTEMPTS_A_REQUEST
+
+
+def _spare(untried: Sequence[Candidate], attempts: Sequence[Attempt]) -> int:
+    """How many attempts are left when each provider that was not asked yet has one kept for it."""
+    new = {candidate.provider.name for candidate in _of_new_providers(untried, attempts)}
+    return ATTEMPTS_A_REQUEST - len(attempts) - len(new)
+
+
+def _of_new_providers(untried: Sequence[Candidate], attempts: Sequence[Attempt]) -> list[Candidate]:
+    asked = {attempt.provider for attempt in attempts}
+    return [candidate for candidate in untried if candidate.provider.name not in asked]
 
 
 def attempt_limit_s(candidate: Candidate, *, remaining_s: float, others_left: bool) -> float:
@@ -111,14 +142,18 @@ def _again(
         return None
     again = RULES[last.outcome].again
     if again is Again.AT_ONCE:
-        return Step(candidate)
+        return Step(candidate, fresh=True)
     if again is Again.AFTER_PAUSE:
-        return Step(candidate, RETRY_PAUSE_S) if remaining_s > RETRY_PAUSE_S + SHORTEST_ATTEMPT_S else None
+        return Step(candidate, RETRY_PAUSE_S) if _allows(RETRY_PAUSE_S, remaining_s) else None
     if again is Again.IF_WORTH_WAITING:
         wait_s = last.retry_after_s if last.retry_after_s is not None else RETRY_PAUSE_S
         worth_it = not untried or wait_s <= route.max_wait_s
-        return Step(candidate, wait_s) if worth_it and wait_s + SHORTEST_ATTEMPT_S < remaining_s else None
+        return Step(candidate, wait_s) if worth_it and _allows(wait_s, remaining_s) else None
     return None
+
+
+def _allows(pause_s: float, remaining_s: float) -> bool:
+    return pause_s * (1 + JITTER) + SHORTEST_ATTEMPT_S < remaining_s
 
 
 def _permitted(plan: Sequence[Candidate], route: Route, attempts: Sequence[Attempt]) -> list[Candidate]:
@@ -134,6 +169,8 @@ def _permitted(plan: Sequence[Candidate], route: Route, attempts: Sequence[Attem
 
 def _allowed_after(attempt: Attempt, tried: Candidate, untried: list[Candidate], route: Route) -> list[Candidate]:
     rule = RULES[attempt.outcome].next
+    if rule is Next.NONE:
+        return []
     if rule is Next.LARGER_WINDOW:
         return [c for c in untried if _has_larger_window(c, tried)]
     if rule is Next.ONE_OTHER_PROVIDER:

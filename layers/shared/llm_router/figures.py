@@ -42,7 +42,6 @@ def document(snapshot: Snapshot) -> dict[str, object]:
 def published(
     snapshot: Snapshot,
     *,
-    hours: Mapping[str, Counters],
     recent: Sequence[UsageRecord],
     stage: str,
     behind_s: float,
@@ -52,7 +51,7 @@ def published(
         **document(snapshot),
         "publishedAt": timestamp(snapshot.as_of),
         "stage": stage,
-        "hours": _hour_rows(hours),
+        "hours": _hour_rows(snapshot.hours),
         "recent": [_recent_row(record) for record in recent],
         "warnings": _warnings(snapshot, behind_s),
     }

@@ -13,6 +13,8 @@ from llm_router.rollups import Counters
 from llm_router.routing import TYPICAL_COMPLETION_TOKENS, Facts
 
 CACHED_FOR_S = 5.0
+WAITED_FOR_S = 0.5
+"""Routing gets by on older facts, or on none."""
 
 
 class FleetFacts:
@@ -29,8 +31,8 @@ class FleetFacts:
         if self._read_at_s is None or now_s - self._read_at_s >= CACHED_FOR_S:
             self._read_at_s = now_s
             try:
-                totals = await asyncio.to_thread(self._checkpoints.totals)
-            except StoreError:
+                totals = await asyncio.wait_for(asyncio.to_thread(self._checkpoints.totals), WAITED_FOR_S)
+            except (StoreError, TimeoutError):
                 return self._facts
             self._facts = facts(totals)
         return self._facts
@@ -47,5 +49,5 @@ def _facts(counters: Counters) -> Facts:
     return Facts(
         latency_ms=sketch.quantile_ms(rollups.latency_counts(counters), 0.5),
         success_rate=1.0 if rate is None else rate,
-        completion_tokens=int(counters.get("completion_tokens", 0)) // served if served else TYPICAL_COMPLETION_TOKENS,
+        completion_tokens=int(counters.get("answer_tokens", 0)) // served if served else TYPICAL_COMPLETION_TOKENS,
     )

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from llm_router import json_text
 from llm_router.candidates import Strategy
 from llm_router.errors import InvalidRequestError, RequestTooLargeError
-from llm_router.prompts import Message, Prompt
+from llm_router.prompts import Prompt, message
 
 Body = TypeVar("Body", bound=BaseModel)
 Text = Annotated[StrictStr, Field(min_length=1)]
@@ -21,6 +21,7 @@ Text = Annotated[StrictStr, Field(min_length=1)]
 TOKENS_AT_MOST = 10_000_000
 """More than any model answers with, and little enough for the ledger's numbers."""
 
+FIELDS_AT_MOST = 100
 NAME_SHOWN_AT_MOST = 100
 DROPPED_AT_MOST = 16_000_000
 
@@ -31,8 +32,11 @@ def _number(value: object) -> object:
     return value
 
 
+Tokens = Annotated[StrictInt, Field(ge=1, le=TOKENS_AT_MOST)]
 _MetadataName = Annotated[StrictStr, Field(min_length=1, max_length=64)]
 _MetadataValue = Annotated[StrictStr, Field(max_length=256)]
+
+Metadata = Annotated[dict[_MetadataName, _MetadataValue], Field(max_length=16)]
 
 _WORDS = {
     "missing": "{field} is required.",
@@ -54,21 +58,21 @@ class GenerateRequest(BaseModel):
     prompt: Text
     system: Text | None = None
     model: Text = "auto"
-    max_tokens: Annotated[StrictInt, Field(ge=1, le=TOKENS_AT_MOST)] | None = None
+    max_tokens: Tokens | None = None
     temperature: Annotated[Decimal, BeforeValidator(_number), Field(ge=0, le=2, decimal_places=20)] | None = None
     strategy: Strategy | None = None
     optimize: Literal["off", "safe", "trim"] | None = None
-    metadata: Annotated[dict[_MetadataName, _MetadataValue], Field(max_length=16)] | None = None
+    metadata: Metadata | None = None
 
     def as_prompt(self) -> Prompt:
         if not self.prompt.strip():
             raise InvalidRequestError("prompt must not be empty.", param="prompt")
-        system = (Message("system", self.system),) if self.system else ()
+        system = (message("system", self.system),) if self.system else ()
         return Prompt(
-            messages=(*system, Message("user", self.prompt)),
-            model=self.model,
+            messages=(*system, message("user", self.prompt)),
+            models=(self.model,),
             max_tokens=self.max_tokens,
-            temperature=self.temperature,
+            fields={} if self.temperature is None else {"temperature": self.temperature},
             strategy=self.strategy,
             metadata=self.metadata or {},
         )
@@ -86,6 +90,9 @@ async def read_json(request: Request, kind: type[Body], *, max_bytes: int) -> Bo
         value = json_text.decode(await _body(request, max_bytes))
     except ValueError as error:
         raise InvalidRequestError("The body is not valid JSON.") from error
+    if isinstance(value, dict):
+        _check_size(value, "The body")
+        _check_size(value.get("metadata"), "metadata")
     try:
         return kind.model_validate(value)
     except ValidationError as error:
@@ -106,6 +113,13 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     if size > max_bytes:
         raise RequestTooLargeError(f"The body is larger than {max_bytes:,} bytes.")
     return bytes(received)
+
+
+def _check_size(value: object, name: str) -> None:
+    """Before each of a hundred thousand wrong fields gets an error of its own."""
+    if isinstance(value, dict) and len(value) > FIELDS_AT_MOST:
+        param = None if name == "The body" else name
+        raise InvalidRequestError(f"{name} has more than {FIELDS_AT_MOST} fields.", param=param)
 
 
 def _first_problem(error: ValidationError) -> InvalidRequestError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from llm_router import figures, json_text
-from llm_router.dispatcher import Answer
+from llm_router import completions, figures, json_text
+from llm_router.dispatcher import Answer, Served
 from llm_router.errors import CallerError
 from llm_router.usage import UsageRecord
 
@@ -35,29 +35,61 @@ def generated(answer: Answer, *, warnings: list[dict[str, str]]) -> Response:
         "warnings": warnings,
         "attempts": figures.attempt_rows(record.attempts),
     }
+    return as_json(body, headers=answer_headers(answer))
+
+
+def chat(answer: Answer) -> Response:
+    """The answer of `POST /v1/chat/completions`: the provider's own completion, with what it cost."""
+    record = answer.record
+    usage = completions.usage(record.attempts[-1].tokens, record.cost, answer.completion.get("usage"))
+    body = {
+        "id": record.request_id,
+        "object": "chat.completion",
+        "created": int(record.opened_at.timestamp()),
+        **answer.completion,
+        "model": answer.model,
+        "usage": usage,
+    }
+    return as_json(body, headers=answer_headers(answer))
+
+
+def answer_headers(answer: Answer) -> dict[str, str]:
+    served = answer.record.attempts[-1]
     headers = {
-        **_record_headers(record),
+        **_record_headers(answer.record),
         "x-router-provider": served.provider,
         "x-router-model": answer.model,
         "x-router-reason": answer.reason,
         "x-router-overhead-ms": str(answer.overhead_ms),
     }
-    return as_json(body, headers={name: _header_safe(value) for name, value in headers.items()})
+    return {name: _header_safe(value) for name, value in headers.items()}
 
 
-def failed(error: CallerError, record: UsageRecord | None = None, *, request_id: str | None = None) -> Response:
-    body: dict[str, object] = {
-        "error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+def served_headers(served: Served) -> dict[str, str]:
+    """What is known at the first content of a live stream; the rest comes in its last chunk."""
+    headers = {
+        "x-request-id": served.request_id,
+        "x-router-provider": served.provider,
+        "x-router-model": served.model,
+        "x-router-attempts": str(served.attempts),
+        "x-router-reason": served.reason,
     }
-    headers = {"x-request-id": request_id} if request_id else {}
-    if record:
-        body["attempts"] = figures.attempt_rows(record.attempts)
-        headers |= _record_headers(record)
+    return {name: _header_safe(value) for name, value in headers.items()}
+
+
+def error_body(error: CallerError, record: UsageRecord | None = None) -> dict[str, object]:
+    """In the OpenAI shape, with the attempts where providers were tried."""
+    told = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    return {"error": told, **({"attempts": figures.attempt_rows(record.attempts)} if record else {})}
+
+
+def failed(error: CallerError, record: UsageRecord | None = None) -> Response:
+    headers = _record_headers(record) if record else {}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
     if error.should_retry is not None:
         headers["x-should-retry"] = "true" if error.should_retry else "false"
-    return as_json(body, status=error.status, headers=headers)
+    return as_json(error_body(error, record), status=error.status, headers=headers)
 
 
 def _record_headers(record: UsageRecord) -> dict[str, str]:

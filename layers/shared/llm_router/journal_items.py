@@ -133,11 +133,15 @@ def _attempt(values: Mapping[str, Any]) -> Attempt:
     return Attempt(
         provider=values["provider"],
         model=values["model"],
-        outcome=Outcome(values["outcome"]),
+        outcome=_outcome(values["outcome"]),
         latency_ms=int(values["latency_ms"]),
         cost=Cost(values.get("cost_usd"), CostBasis(values["cost_basis"])),
         tokens=tokens,
     )
+
+
+def _outcome(text: str) -> Outcome:
+    return Outcome(text) if text in list(Outcome) else Outcome.UNKNOWN
 
 
 def _replaced_values(replaced: UsageRecord) -> dict[str, object]:

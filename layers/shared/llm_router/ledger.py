@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from llm_router import aws, journal_items, positions
 from llm_router.clock import Clock
+from llm_router.errors import StoreError
 from llm_router.usage import RecordState, UsageRecord
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ SAFE_BEHIND_S = 60.0
 """How far behind the clock a reader stays that must not miss an insert; well over INSERT_WITHIN_S and clock skew."""
 
 KEYS_A_BATCH = 100
+
+IDLE_BATCHES_AT_MOST = 3
+"""So many batches in a row that bring nothing mean that DynamoDB throttles; asking on would only feed that."""
 
 FIRST, LAST = "0", "~"
 """Before and after every position."""
@@ -59,17 +63,26 @@ class Ledger:
         while True:
             if self._is_late(record):
                 record = replace(record, position=self.new_position())
-            self._put(record)
+            try:
+                self._put(record)
+            except StoreError as error:
+                error.position = record.position  # where it may stand all the same
+                raise
             if not self._is_late(record):
                 return record
             self._delete(record)
 
     def note_attempts(self, record: UsageRecord) -> None:
-        """Write down the attempts so far and the one about to start, while the record is pending."""
+        """Write down the attempts so far and the one about to start, while the record is pending.
+
+        One whose opening failed is opened now.
+        """
         values = journal_items.record_values(record)
         changed = {name: values[name] for name in ("attempts", "trying", "cost_usd", "cost_basis")}
         with aws.asking("UpdateItem"):
-            self._update(record.position, changed, only_if=RecordState.PENDING)
+            found = self._update(record.position, changed, only_if=RecordState.PENDING)
+        if found == {} and not self._is_late(record):
+            self._put(record)
 
     def settle(self, record: UsageRecord) -> UsageRecord:
         """Write the end of a request, exactly once, whatever became of its opening.
@@ -89,13 +102,18 @@ class Ledger:
             return self._correct(before, record)
         return record
 
-    def give_up(self, record: UsageRecord) -> UsageRecord:
-        """Mark an orphan as unsettled, unless it was settled meanwhile; returns the record as it now stands."""
+    def give_up(self, record: UsageRecord) -> UsageRecord | None:
+        """Mark an orphan as unsettled, unless it was settled meanwhile; returns the record as it now stands.
+
+        None where it is gone: its writer took it back.
+        """
         unsettled = replace(record, state=RecordState.UNSETTLED, settled_at=self._clock.now())
         with aws.asking("UpdateItem"):
             values = journal_items.record_values(unsettled)
             found = self._update(record.position, values, only_if=RecordState.PENDING)
-        return journal_items.record_of(found) if found else unsettled
+        if found is None:
+            return unsettled
+        return journal_items.record_of(found) if found else None
 
     def find(self, position: str) -> UsageRecord | None:
         with aws.asking("GetItem"):
@@ -108,12 +126,17 @@ class Ledger:
         found: list[UsageRecord] = []
         wanted = [journal_items.to_item(journal_items.journal_key(position)) for position in at]
         with aws.asking("BatchGetItem"):
+            idle = 0
             while wanted:
+                if idle >= IDLE_BATCHES_AT_MOST:
+                    raise StoreError("BatchGetItem", "throttled")
                 batch, wanted = wanted[:KEYS_A_BATCH], wanted[KEYS_A_BATCH:]
                 answer = self._client().batch_get_item(
                     RequestItems={self._table: {"Keys": batch, "ConsistentRead": True}}
                 )
-                found += [journal_items.record_of(item) for item in answer["Responses"].get(self._table, [])]
+                read = [journal_items.record_of(item) for item in answer["Responses"].get(self._table, [])]
+                idle = 0 if read else idle + 1
+                found += read
                 left = answer["UnprocessedKeys"].get(self._table)
                 wanted += left["Keys"] if left else []
         return found

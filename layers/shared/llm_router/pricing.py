@@ -28,7 +28,7 @@ def cost(tokens: TokenUsage, price: Price | None, *, basis: CostBasis) -> Cost:
     return Cost(usd(tokens, price), basis)
 
 
-def upper_usd(candidate: Candidate, *, prompt_bytes: int, output_cap: int | None) -> Decimal | None:
+def upper_usd(candidate: Candidate, *, prompt_bytes: int, output_cap: int | None, choices: int = 1) -> Decimal | None:
     """The most that an attempt can cost: a prompt has no more tokens than bytes, an answer none past its cap.
 
     None where the price is unknown or nothing caps the answer. Cached tokens may be the dearer ones.
@@ -36,7 +36,7 @@ def upper_usd(candidate: Candidate, *, prompt_bytes: int, output_cap: int | None
     caps = [cap for cap in (output_cap, candidate.max_output_tokens, candidate.context_window) if cap is not None]
     if candidate.price is None or not caps:
         return None
-    completion = min(caps)
+    completion = min(caps) * choices
     fresh = TokenUsage(prompt=prompt_bytes, completion=completion)
     cached = TokenUsage(prompt=prompt_bytes, completion=completion, cached_prompt=prompt_bytes)
     return max(usd(fresh, candidate.price), usd(cached, candidate.price))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from llm_router.candidates import Strategy
+from llm_router.candidates import Delivery, Feature, Strategy
 
 BYTES_PER_TOKEN = 4
 """Typical of English prose in the o200k vocabulary; an estimate, and labelled so wherever it ends up in a cost."""
@@ -14,35 +14,89 @@ BYTES_PER_TOKEN = 4
 MESSAGE_OVERHEAD_BYTES = 32
 """Upper bound of what a chat format adds to each message: role, separators."""
 
+IMAGE_BYTES = 6000
+"""What an image counts as, in bytes of text: about 1,500 tokens, as OpenAI's vision guide has it for large ones."""
+
+Json = Mapping[str, object]
+
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    role: str
-    content: str
+class Wishes:
+    """Which providers the caller wants, in the words of OpenRouter's users. Empty means no wish.
+
+    `max_input` and `max_output` are USD per million tokens.
+    """
+
+    order: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    max_input: Decimal | None = None
+    max_output: Decimal | None = None
+    allows_fallbacks: bool = True
+
+
+NO_WISHES = Wishes()
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One request. `model` is a route or `provider/model`; `max_tokens` caps the answer."""
+    """One request. `models` are routes or `provider/model`, each the fallback of the one before.
 
-    messages: tuple[Message, ...]
-    model: str = "auto"
+    `messages` are in OpenAI's format; `fields` are all other fields of the request that go upstream as they are.
+    `max_tokens` caps each of the `choices` answers.
+    """
+
+    messages: tuple[Json, ...]
+    models: tuple[str, ...] = ("auto",)
     max_tokens: int | None = None
-    temperature: Decimal | None = None
+    choices: int = 1
+    fields: Json = field(default_factory=dict)
+    needs: frozenset[Feature] = frozenset()
     strategy: Strategy | None = None
+    delivery: Delivery | None = None
+    wishes: Wishes = NO_WISHES
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
         """UTF-8 bytes with the chat format's overhead: an upper bound of the prompt's tokens."""
-        texts = sum(len(message.content.encode()) for message in self.messages)
-        return texts + MESSAGE_OVERHEAD_BYTES * len(self.messages)
+        return self._text_bytes(image_bytes=None)
 
     @property
     def estimated_tokens(self) -> int:
-        return estimated_tokens(self.size_bytes)
+        return estimated_tokens(self._text_bytes(image_bytes=IMAGE_BYTES))
+
+    def _text_bytes(self, *, image_bytes: int | None) -> int:
+        beside = {
+            name: value for name, value in self.fields.items() if name in ("tools", "response_format", "functions")
+        }
+        overhead = MESSAGE_OVERHEAD_BYTES * len(self.messages)
+        return overhead + sum(_size(part, image_bytes) for part in (*map(_without_role, self.messages), beside))
+
+
+def message(role: str, content: str) -> Json:
+    return {"role": role, "content": content}
 
 
 def estimated_tokens(size_bytes: int) -> int:
     """Rounded up, and at least one."""
     return max(1, -(-size_bytes // BYTES_PER_TOKEN))
+
+
+def _without_role(found: Json) -> Json:
+    """The role is in the overhead; so is the name `content`."""
+    return {("" if name == "content" else name): value for name, value in found.items() if name != "role"}
+
+
+def _size(value: object, image_bytes: int | None) -> int:
+    """Bytes of all texts inside, names included. An image counts `image_bytes`, or its own if those are more."""
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, Mapping):
+        inside = sum(_size(name, None) + _size(inner, image_bytes) for name, inner in value.items())
+        if value.get("type") in ("image_url", "input_image", "image"):
+            return max(inside, IMAGE_BYTES) if image_bytes is None else image_bytes
+        return inside
+    if isinstance(value, list | tuple):
+        return sum(_size(inner, image_bytes) for inner in value)
+    return 0 if value is None else len(str(value))

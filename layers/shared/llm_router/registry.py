@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from llm_router.candidates import Auth, AuthKind
+from llm_router.candidates import Auth, AuthKind, Feature
 
 FIRST_TOKEN_TIMEOUT_S = 10.0
 
@@ -20,14 +20,20 @@ _BEARER = Auth(AuthKind.BEARER)
 
 @dataclass(frozen=True, slots=True)
 class KnownProvider:
-    """`dropped_parameters` are request fields that the provider answers with a 400."""
+    """`dropped_parameters` are request fields that the provider answers with a 400 and that change little; `lacks` is
+    what none of its models can do.
+    """
 
     base_url: str
     auth: Auth = _BEARER
     dropped_parameters: frozenset[str] = frozenset()
     output_cap_parameter: str = "max_tokens"
     first_token_timeout_s: float = FIRST_TOKEN_TIMEOUT_S
+    lacks: frozenset[Feature] = frozenset()
 
+
+UNKNOWN = KnownProvider("")
+"""What is taken for granted of a provider that has no row."""
 
 PROVIDERS = {
     "cerebras": KnownProvider("https://api.cerebras.ai/v1"),
@@ -37,7 +43,8 @@ PROVIDERS = {
     "groq": KnownProvider(
         "https://api.groq.com/openai/v1",
         # https://console.groq.com/docs/openai: "Currently Unsupported OpenAI Features"
-        dropped_parameters=frozenset({"logit_bias", "logprobs", "top_logprobs"}),
+        dropped_parameters=frozenset({"logit_bias"}),
+        lacks=frozenset({Feature.LOGPROBS, Feature.SEVERAL_CHOICES}),
     ),
     "mistral": KnownProvider("https://api.mistral.ai/v1"),
     # A local server loads a model from disk before its first token.

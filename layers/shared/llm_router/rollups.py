@@ -115,6 +115,7 @@ def _of_candidate(record: UsageRecord, name: str) -> Counters:
         "attempts": len(attempts) + int(unfinished),
         "failed_attempts": sum(a.outcome not in THE_REQUESTS_OWN for a in attempts) + int(unfinished),
         **_tokens(attempts),
+        "answer_tokens": record.served.tokens.completion if served and record.served and record.served.tokens else 0,
         **_money(mine.cost, _known(mine)),
         "waste_usd": _waste(attempts),
         **(_latency(attempts[-1].latency_ms) if served else {}),

@@ -9,9 +9,9 @@ from decimal import Decimal
 from enum import StrEnum
 
 from llm_router import pricing
-from llm_router.candidates import Candidate, Route, Strategy
+from llm_router.candidates import Candidate, Feature, Route, Strategy
 from llm_router.health import HEALTHY, Health, OpenReason
-from llm_router.prompts import Prompt
+from llm_router.prompts import Prompt, Wishes
 from llm_router.usage import TokenUsage
 
 TYPICAL_COMPLETION_TOKENS = 256
@@ -24,6 +24,15 @@ class Exclusion(StrEnum):
     NO_KEY = "no_key"
     BREAKER_OPEN = "breaker_open"
     CONTEXT_WINDOW = "context_window"
+    LACKS_FEATURE = "lacks_feature"
+    NOT_WANTED = "not_wanted"
+    MAX_PRICE = "max_price"
+
+
+THE_REQUESTS_OWN = frozenset(
+    {Exclusion.CONTEXT_WINDOW, Exclusion.LACKS_FEATURE, Exclusion.NOT_WANTED, Exclusion.MAX_PRICE}
+)
+"""Exclusions that another request would not meet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +68,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
+    """`lacking` are the features that the request needs and the model lacks."""
+
     candidate: Candidate
     exclusion: Exclusion
+    lacking: frozenset[Feature] = frozenset()
     open_reason: OpenReason | None = None
     open_until: datetime | None = None
 
@@ -87,7 +99,10 @@ def plan(prompt: Prompt, route: Route, surroundings: Surroundings) -> Plan:
     able = [candidate for candidate in route.candidates if candidate.name not in out]
     strategy = prompt.strategy or route.strategy
     if able:
-        return Plan(_ranked(able, prompt, strategy, surroundings), tuple(excluded))
+        places = _ranked(able, prompt, strategy, surroundings)
+        kept = places if prompt.wishes.allows_fallbacks else places[:1]
+        unwanted = tuple(Excluded(place.candidate, Exclusion.NOT_WANTED) for place in places[len(kept) :])
+        return Plan(kept, (*excluded, *unwanted))
     failing = [item.candidate for item in excluded if item.open_reason is OpenReason.FAILING]
     forced = _ranked(failing, prompt, strategy, surroundings)[:1]
     names = {place.candidate.name for place in forced}
@@ -98,31 +113,51 @@ def expected_usd(candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN_FA
     """Prompt tokens x input price + expected completion tokens x output price; None where the price is unknown."""
     if candidate.price is None:
         return None
-    return pricing.usd(expected_tokens(prompt, facts), candidate.price)
+    return pricing.usd(expected_tokens(candidate, prompt, facts), candidate.price)
 
 
-def expected_tokens(prompt: Prompt, facts: Facts = UNKNOWN_FACTS) -> TokenUsage:
-    completion = facts.completion_tokens
-    if prompt.max_tokens is not None:
-        completion = min(completion, prompt.max_tokens)
-    return TokenUsage(prompt=prompt.estimated_tokens, completion=completion)
+def expected_tokens(candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN_FACTS) -> TokenUsage:
+    """The prompt's, and as many as the candidate typically answers with, within what it may answer with."""
+    caps = (prompt.max_tokens, candidate.max_output_tokens, candidate.context_window)
+    completion = min([facts.completion_tokens, *(cap for cap in caps if cap is not None)])
+    return TokenUsage(prompt=prompt.estimated_tokens, completion=completion * prompt.choices)
 
 
 def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings) -> Excluded | None:
     health = surroundings.health.get(candidate.name, HEALTHY)
     if candidate.provider.auth.needs_key and candidate.provider.name not in surroundings.providers_with_key:
         return Excluded(candidate, Exclusion.NO_KEY)
+    if (missing := candidate.lacks & prompt.needs) or _is_unwanted(candidate, prompt.wishes):
+        reason = Exclusion.LACKS_FEATURE if missing else Exclusion.NOT_WANTED
+        return Excluded(candidate, reason, lacking=missing)
+    if _is_too_dear(candidate, prompt.wishes):
+        return Excluded(candidate, Exclusion.MAX_PRICE)
     if candidate.context_window is not None and prompt.estimated_tokens > candidate.context_window:
         return Excluded(candidate, Exclusion.CONTEXT_WINDOW)
     if health.is_open(surroundings.now):
-        return Excluded(candidate, Exclusion.BREAKER_OPEN, health.reason, health.open_until)
+        return Excluded(candidate, Exclusion.BREAKER_OPEN, open_reason=health.reason, open_until=health.open_until)
     return None
+
+
+def _is_unwanted(candidate: Candidate, wishes: Wishes) -> bool:
+    name = candidate.provider.name
+    return name in wishes.ignore or bool(wishes.only and name not in wishes.only)
+
+
+def _is_too_dear(candidate: Candidate, wishes: Wishes) -> bool:
+    """An unknown price may be any price."""
+    if wishes.max_input is None and wishes.max_output is None:
+        return False
+    if candidate.price is None:
+        return True
+    too_dear_in = wishes.max_input is not None and candidate.price.input > wishes.max_input
+    return too_dear_in or (wishes.max_output is not None and candidate.price.output > wishes.max_output)
 
 
 def _ranked(
     able: Sequence[Candidate], prompt: Prompt, strategy: Strategy, surroundings: Surroundings
 ) -> tuple[Place, ...]:
-    """Sorted by the strategy; ties go to the healthier, then to the configured order (the sort is stable)."""
+    """Sorted by the caller's wish, then by the strategy; ties go to the healthier, then to the configured order."""
 
     def facts(candidate: Candidate) -> Facts:
         return surroundings.facts.get(candidate.name, UNKNOWN_FACTS)
@@ -130,6 +165,12 @@ def _ranked(
     def place(candidate: Candidate) -> Place:
         usd = expected_usd(candidate, prompt, facts(candidate))
         return Place(candidate, usd, _reason(strategy, usd))
+
+    order = prompt.wishes.order
+
+    def by_wish(item: Place) -> int:
+        name = item.candidate.provider.name
+        return order.index(name) if name in order else len(order)
 
     def by_strategy(item: Place) -> tuple[Decimal | float, float]:
         known = facts(item.candidate)
@@ -142,7 +183,8 @@ def _ranked(
             return (float("inf") if known.latency_ms is None else known.latency_ms, -known.success_rate)
         return (0.0, 0.0)
 
-    return tuple(sorted((place(candidate) for candidate in able), key=by_strategy))
+    places = sorted((place(candidate) for candidate in able), key=by_strategy)
+    return tuple(sorted(places, key=by_wish))
 
 
 def _reason(strategy: Strategy, usd: Decimal | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,21 +10,24 @@ from llm_router import rollups
 from llm_router.aggregator import shards
 from llm_router.checkpoints import Checkpoint, Checkpoints
 from llm_router.clock import Clock
+from llm_router.errors import CatchingUpError
 from llm_router.ledger import Ledger
 from llm_router.rollups import ALL, Counters, Increments, RollupKey
 from llm_router.usage import RecordState, UsageRecord
 
 HOURS_SHOWN = 48
 RECENT_SHOWN = 50
+TAIL_AT_MOST = 20_000
+"""More records than come in a busy minute; past it the aggregation has been standing still."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that ended by `as_of`: sums by dimension, and how many requests are still under way."""
+    """All that ended by `as_of`: sums by dimension and of all by hour, and how many requests are still under way."""
 
     as_of: datetime
     totals: Mapping[str, Counters]
-    tail: Increments
+    hours: Mapping[str, Counters]
     pending: int
 
 
@@ -43,24 +46,18 @@ class Statistics:
         checkpoint or after it, so they never overshoot.
         """
         as_of = self._clock.now()
-        checkpoint, totals = self._checkpoints.snapshot()
+        since = f"{as_of - timedelta(hours=HOURS_SHOWN - 1):%Y-%m-%dT%H}"
+        checkpoint, totals, hours = self._checkpoints.snapshot(hours_since=since)
         tail = Increments()
         pending = 0
-        for record in self._tail(checkpoint):
+        for number, record in enumerate(self._tail(checkpoint)):
+            if number >= TAIL_AT_MOST:
+                raise CatchingUpError
             if record.state is RecordState.PENDING:
                 pending += 1
             else:
                 tail.add(record)
-        return Snapshot(as_of, _with_tail(totals, tail), tail, pending)
-
-    def hours(self, snapshot: Snapshot) -> dict[str, Counters]:
-        """The sums of the last hours that had requests, by hour."""
-        since = f"{snapshot.as_of - timedelta(hours=HOURS_SHOWN - 1):%Y-%m-%dT%H}"
-        hours = self._checkpoints.series("hour", ALL, since=since)
-        for key, counters in snapshot.tail.by_key.items():
-            if key.period == "hour" and key.dimension == ALL and key.start >= since:
-                hours[key.start] = rollups.summed([hours.get(key.start, {}), counters])
-        return dict(sorted(hours.items()))
+        return Snapshot(as_of, _with_tail(totals, tail), _hours_with_tail(hours, tail, since), pending)
 
     def recent(self) -> list[UsageRecord]:
         """The latest requests, newest first."""
@@ -71,11 +68,19 @@ class Statistics:
         shown = [record for record in found if record.state is not RecordState.CORRECTED]
         return sorted(shown, key=lambda record: record.opened_at, reverse=True)[:RECENT_SHOWN]
 
-    def _tail(self, checkpoint: Checkpoint) -> list[UsageRecord]:
-        records = self._ledger.find_all(checkpoint.open)
+    def _tail(self, checkpoint: Checkpoint) -> Iterator[UsageRecord]:
+        yield from self._ledger.find_all(checkpoint.open)
         for shard in shards(self._ledger, checkpoint):
-            records += self._ledger.after(checkpoint.walked.get(shard, ""), shard=shard)
-        return records
+            yield from self._ledger.after(checkpoint.walked.get(shard, ""), shard=shard)
+
+
+def _hours_with_tail(hours: Mapping[str, Counters], tail: Increments, since: str) -> dict[str, Counters]:
+    """Of all requests, by hour."""
+    found = dict(hours)
+    for key, counters in tail.by_key.items():
+        if key.period == "hour" and key.dimension == ALL and key.start >= since:
+            found[key.start] = rollups.summed([found.get(key.start, {}), counters])
+    return dict(sorted(found.items()))
 
 
 def _with_tail(totals: Mapping[str, Counters], tail: Increments) -> dict[str, Counters]:

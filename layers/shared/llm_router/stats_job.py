@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from aws_lambda_powertools import Logger
 
 from llm_router import figures
-from llm_router.aggregator import Aggregator
+from llm_router.aggregator import Aggregator, Run
+from llm_router.errors import CatchingUpError
 from llm_router.publisher import Publisher
 from llm_router.statistics import Statistics
 
@@ -29,20 +30,20 @@ class StatsJob:
         What is left for the next run is no failure: `behind_s` says how much that is.
         """
         run = self.aggregator.run(limit_s=max(limit_s - RESERVED_TO_PUBLISH_S, SHORTEST_AGGREGATION_S))
-        snapshot = self.statistics.snapshot()
-        self.publisher.publish(
-            figures.published(
-                snapshot,
-                hours=self.statistics.hours(snapshot),
-                recent=self.statistics.recent(),
-                stage=self.stage,
-                behind_s=run.behind_s,
-            )
-        )
         report: dict[str, object] = {
             "records": run.records,
             "behind_s": round(run.behind_s, 3),
-            "as_of": figures.timestamp(snapshot.as_of),
+            "as_of": self._publish(run),
         }
         self.logger.info("aggregated", extra={"event": "aggregated", **report})
         return report
+
+    def _publish(self, run: Run) -> str | None:
+        """Returns the time of the figures; None where the aggregation must catch up first."""
+        try:
+            snapshot = self.statistics.snapshot()
+        except CatchingUpError:
+            return None
+        recent = self.statistics.recent()
+        self.publisher.publish(figures.published(snapshot, recent=recent, stage=self.stage, behind_s=run.behind_s))
+        return figures.timestamp(snapshot.as_of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llm_router.usage import Outcome, TokenUsage
 
@@ -25,17 +25,28 @@ class UpstreamResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What an answer must have to be whole: so many choices; calls are an answer where something could be called."""
+
+    choices: int = 1
+    with_calls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What an adapter made of a response.
 
-    `text` and `model` belong to a success. `tokens` stands wherever the provider reported them, also beside a failure:
-    what was reported was billed. `may_be_billed` is true where the provider took the request without refusing it.
+    `text`, `model` and `completion` (the whole answer in OpenAI's format) belong to a success. `tokens` stands wherever
+    the provider reported them, also beside a failure: what was reported was billed. `may_be_billed` is true where the
+    provider took the request without refusing it; `arrived_bytes` is how much text had come by then.
     """
 
     outcome: Outcome
     text: str = ""
     model: str | None = None
+    completion: Mapping[str, object] = field(default_factory=dict, compare=False)
     tokens: TokenUsage | None = None
     may_be_billed: bool = False
+    arrived_bytes: int = 0
     retry_after_s: float | None = None
     param: str | None = None

@@ -51,7 +51,10 @@ def total(costs: list[Cost]) -> Cost:
 
 
 class Outcome(StrEnum):
-    """How an attempt ended. What follows from each stands in `failover`."""
+    """How an attempt ended. What follows from each stands in `failover`.
+
+    `unknown` is read where a newer version has written an outcome that this one does not know.
+    """
 
     SUCCESS = "success"
     CONNECTION_LOST = "connection_lost"
@@ -66,6 +69,9 @@ class Outcome(StrEnum):
     CONTEXT_LENGTH = "context_length"
     CONTENT_FILTER = "content_filter"
     BAD_REQUEST = "bad_request"
+    STREAM_REFUSED = "stream_refused"
+    ABANDONED = "abandoned"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from llm_router.errors import (
     RefusedRequestError,
     RequestError,
 )
-from llm_router.routing import Excluded, Exclusion, Plan
+from llm_router.routing import THE_REQUESTS_OWN, Excluded, Exclusion, Plan
 from llm_router.usage import Attempt, Outcome
 
 
@@ -28,7 +28,8 @@ def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bo
         return ContentFilterError("The provider's content filter refused this request.")
     if by_outcome.keys() == {Outcome.CONTEXT_LENGTH}:
         return _too_long()
-    if refused := by_outcome.get(Outcome.BAD_REQUEST):
+    refusals = sum(attempt.outcome is Outcome.BAD_REQUEST for attempt in attempts)
+    if (refused := by_outcome.get(Outcome.BAD_REQUEST)) and refusals in (2, len(attempts)):
         return RefusedRequestError("The providers call this request invalid.", param=refused.param)
     if not in_time:
         return _too_late()
@@ -37,12 +38,23 @@ def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bo
 
 def _nothing_able(excluded: Sequence[Excluded], now: datetime) -> RequestError:
     """Why no candidate was able, told so that the reader knows what to do."""
-    if {item.exclusion for item in excluded} == {Exclusion.CONTEXT_WINDOW}:
+    reasons = {item.exclusion for item in excluded} - {Exclusion.NO_KEY}
+    if reasons == {Exclusion.CONTEXT_WINDOW}:
         return _too_long()
+    if reasons and reasons <= THE_REQUESTS_OWN:
+        return _unservable(excluded)
     soonest = min((item.open_until for item in excluded if item.open_until), default=None)
     wait_s = max(1, math.ceil((soonest - now).total_seconds())) if soonest else None
     told = ", ".join(f"{item.candidate.name}: {item.exclusion.value}" for item in excluded)
     return NoProviderAvailableError(f"No provider can serve this request now ({told}).", retry_after_s=wait_s)
+
+
+def _unservable(excluded: Sequence[Excluded]) -> RequestError:
+    lacking = sorted({feature.value for item in excluded for feature in item.lacking})
+    if lacking:
+        return RefusedRequestError(f"No model that may serve this request can do: {', '.join(lacking)}.")
+    told = ", ".join(f"{item.candidate.name}: {item.exclusion.value}" for item in excluded)
+    return RefusedRequestError(f"What the request asks for leaves no candidate ({told}).", param="provider")
 
 
 def _too_long() -> RequestError:
@@ -52,5 +64,5 @@ def _too_long() -> RequestError:
 def _too_late() -> RequestError:
     return DeadlineExceededError(
         "No provider answered before the deadline. For answers that take long, use the streaming door "
-        "/v1/chat/completions once it is there, or raise the route's timeout_s."
+        "/v1/chat/completions, or raise the route's timeout_s."
     )

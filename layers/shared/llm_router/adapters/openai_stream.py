@@ -1,4 +1,4 @@
-"""Puts a chat completion together again from the chunks of its stream, as if it had come in one piece. No I/O.
+"""Reads a streamed chat completion: puts it together again as if it had come in one piece, and judges it. No I/O.
 
 The chunks: https://platform.openai.com/docs/api-reference/chat-streaming. Where providers differ, it is named.
 """
@@ -6,9 +6,13 @@ The chunks: https://platform.openai.com/docs/api-reference/chat-streaming. Where
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llm_router import json_text
+from llm_router.adapters import openai
+from llm_router.sse import EventTooLargeError, Parser
+from llm_router.upstream import Asked, Reading
+from llm_router.usage import Outcome
 
 DONE = b"[DONE]"
 
@@ -68,6 +72,11 @@ class Assembly:
         choices = [_whole(index, choice) for index, choice in sorted(self._choices.items())]
         return {**self._fields, "object": "chat.completion", "choices": choices}
 
+    @property
+    def text_bytes(self) -> int:
+        """How much text has come, in bytes."""
+        return sum(_text_bytes(choice.message) for choice in self._choices.values())
+
     def _take_fields(self, chunk: Mapping[str, object]) -> None:
         for name, value in chunk.items():
             if name not in ("choices", "object", "x_groq") and value is not None:
@@ -94,6 +103,66 @@ class Assembly:
             choice.finish_reason = str(reason)
         known = {"index", "delta", "logprobs", "finish_reason"}
         choice.rest |= {name: value for name, value in part.items() if name not in known and value is not None}
+
+
+@dataclass(slots=True)
+class StreamReader:
+    """Takes in the bytes of a streamed answer.
+
+    `closing` are the events from the last choice's finish reason on: a live caller gets them when the whole is known
+    to be good and written down. `is_done` says that nothing of interest can follow.
+    """
+
+    asked: Asked = field(default_factory=Asked)
+    is_done: bool = False
+    is_broken: bool = False
+    closing: list[bytes] = field(default_factory=list)
+    _parser: Parser = field(default_factory=Parser)
+    _assembly: Assembly = field(default_factory=Assembly)
+
+    @property
+    def has_content(self) -> bool:
+        return self._assembly.has_content
+
+    @property
+    def arrived_bytes(self) -> int:
+        return self._assembly.text_bytes
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The data of the events that a live caller may be shown, in order. Past a broken one nothing is read."""
+        try:
+            return self._shown(list(self._parser.feed(chunk)))
+        except EventTooLargeError:
+            self.is_done = self.is_broken = True
+            return []
+
+    def reading(self, *, ended_cleanly: bool) -> Reading:
+        """What it was in the end. A stream that stops before every choice has ended is cut, however cleanly."""
+        if not self.is_done:
+            self._shown(list(self._parser.close()))
+        reading = openai.judge(self._assembly.body(), self.asked)
+        failed = Reading(Outcome.CUT, tokens=reading.tokens, may_be_billed=True, arrived_bytes=self.arrived_bytes)
+        if self.is_broken:
+            return replace(failed, outcome=Outcome.MALFORMED)
+        if not self._assembly.is_finished(self.asked.choices) or not (self.is_done or ended_cleanly):
+            return failed
+        return reading
+
+    def _shown(self, events: list[bytes]) -> list[bytes]:
+        shown: list[bytes] = []
+        for data in events:
+            if self.is_done:
+                break
+            if data.strip() == DONE:
+                self.is_done = True
+                break
+            try:
+                self._assembly.add(data)
+            except BrokenStreamError:
+                self.is_done = self.is_broken = True
+                break
+            (self.closing if self._assembly.is_finished(self.asked.choices) else shown).append(data)
+        return shown
 
 
 def _chunk(data: bytes) -> Mapping[str, object]:
@@ -123,6 +192,13 @@ def _joined(value: object) -> object:
 
 def _joined_values(values: Mapping[str, object]) -> dict[str, object]:
     return {name: _joined(value) for name, value in values.items()}
+
+
+def _text_bytes(value: object) -> int:
+    if isinstance(value, _Pieces):
+        return sum(len(piece.encode("utf-8", "surrogatepass")) for piece in value)
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(_text_bytes(inner) for inner in inside)
 
 
 def _merge(into: dict[str, object], name: str, value: object) -> None:

@@ -1,0 +1,92 @@
+"""What a provider's refusal means: statuses and codes of OpenAI's format, and where other providers differ.
+
+Facts: https://platform.openai.com/docs/guides/error-codes; others stand beside what they are about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from llm_router import retry_after
+from llm_router.adapters import openai_json
+from llm_router.upstream import Reading, UpstreamResponse
+from llm_router.usage import Outcome
+
+CODES = {
+    "invalid_api_key": Outcome.REFUSED,
+    "account_deactivated": Outcome.REFUSED,
+    "API_KEY_INVALID": Outcome.REFUSED,  # Gemini, in `details`
+    "insufficient_quota": Outcome.REFUSED,
+    "credit_balance_exhausted": Outcome.REFUSED,
+    "organization_spend_limit_exceeded": Outcome.REFUSED,
+    "project_spend_limit_exceeded": Outcome.REFUSED,
+    "organization_usage_limit_exceeded": Outcome.REFUSED,
+    "billing_hard_limit_reached": Outcome.REFUSED,
+    "model_not_found": Outcome.REFUSED,
+    "model_decommissioned": Outcome.REFUSED,  # Groq, https://console.groq.com/docs/deprecations
+    "permission_denied": Outcome.REFUSED,
+    "unsupported_country_region_territory": Outcome.REFUSED,
+    "rate_limit_exceeded": Outcome.RATE_LIMITED,  # Groq sends it with 413 and 498 too
+    "capacity_exceeded": Outcome.RATE_LIMITED,  # Groq, 498, https://console.groq.com/docs/flex-processing
+    "context_length_exceeded": Outcome.CONTEXT_LENGTH,
+    "content_filter": Outcome.CONTENT_FILTER,
+    "content_policy_violation": Outcome.CONTENT_FILTER,
+}
+"""What an error's `code` says, whatever its status."""
+
+STATUSES = {
+    401: Outcome.REFUSED,
+    402: Outcome.REFUSED,
+    403: Outcome.REFUSED,
+    404: Outcome.REFUSED,
+    408: Outcome.OVERLOADED,
+    412: Outcome.REFUSED,  # Fireworks: account suspended, https://docs.fireworks.ai/guides/inference-error-codes
+    429: Outcome.RATE_LIMITED,
+    500: Outcome.SERVER_ERROR,
+    502: Outcome.SERVER_ERROR,
+}
+"""What a status says where the code says nothing. Other 4xx are the request's fault, other 5xx mean overloaded."""
+
+_FIELD_NAME = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
+
+_STREAMING = frozenset({"stream", "stream_options"})
+
+
+def read(response: UpstreamResponse, now: datetime) -> Reading:
+    """Which failure a response with an error status is."""
+    said = openai_json.decoded(response.body)
+    body = openai_json.mapping(said[0] if isinstance(said, list) and said else said)  # Gemini's errors come in a list
+    error = openai_json.mapping(body.get("error")) or body  # Mistral's stands at the top
+    said_param = error.get("param")
+    param = said_param if isinstance(said_param, str) and _FIELD_NAME.fullmatch(said_param) else None
+    outcome = _outcome(response.status, error)
+    if outcome is Outcome.BAD_REQUEST and param in _STREAMING:
+        outcome = Outcome.STREAM_REFUSED
+    return Reading(
+        outcome,
+        retry_after_s=retry_after.seconds(response.headers, now=now),
+        param=param,
+    )
+
+
+def _outcome(status: int, error: Mapping[str, object]) -> Outcome:
+    for said in _codes(error):
+        if isinstance(said, str) and said in CODES:
+            return CODES[said]
+    if status == 403 and "reasons" in openai_json.mapping(error.get("metadata")):
+        return Outcome.CONTENT_FILTER  # OpenRouter's moderation, https://openrouter.ai/docs/api-reference/errors
+    if status in STATUSES:
+        return STATUSES[status]
+    if status < 400:
+        return Outcome.MALFORMED
+    return Outcome.OVERLOADED if status >= 500 else Outcome.BAD_REQUEST
+
+
+def _codes(error: Mapping[str, object]) -> Iterator[object]:
+    """What names the kind of an error, the most exact first; Google's APIs have reasons in a list of details."""
+    yield error.get("code")
+    yield error.get("type")
+    details = error.get("details")
+    yield from (openai_json.mapping(detail).get("reason") for detail in (details if isinstance(details, list) else []))

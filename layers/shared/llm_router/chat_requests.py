@@ -1,0 +1,146 @@
+"""The body of `POST /v1/chat/completions`: what the router must understand of it; all else is handed on as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from llm_router.candidates import Feature, Strategy
+from llm_router.http_requests import Metadata, Text, Tokens
+from llm_router.prompts import NO_WISHES, Prompt, Wishes
+
+CHOICES_AT_MOST = 128
+MODELS_AT_MOST = 20
+
+OURS = frozenset(
+    {
+        "model",
+        "models",
+        "messages",
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+        "provider",
+        "metadata",
+        "strategy",
+    }
+)
+"""Fields that do not go upstream as they came."""
+
+_SORTS = {"price": Strategy.CHEAPEST, "latency": Strategy.FASTEST, "throughput": Strategy.FASTEST}
+_Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+
+
+class ChatMessage(BaseModel):
+    """Only its role and the shape of its content are looked at."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: Text
+    content: StrictStr | list[dict[str, Any]] | None = None
+
+
+class MaxPrice(BaseModel):
+    """USD per million tokens, in OpenRouter's words."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    prompt: _Usd | None = None
+    completion: _Usd | None = None
+
+
+class ProviderWishes(BaseModel):
+    """Which providers the caller wants, as OpenRouter's users write it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    order: list[Text] = []
+    only: list[Text] = []
+    ignore: list[Text] = []
+    sort: Literal["price", "latency", "throughput"] | None = None
+    max_price: MaxPrice = MaxPrice()
+    allow_fallbacks: StrictBool = True
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    include_usage: StrictBool = False
+
+
+class ChatRequest(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    model: Text = "auto"
+    models: Annotated[list[Text], Field(max_length=MODELS_AT_MOST)] = []
+    stream: StrictBool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    n: Annotated[StrictInt, Field(ge=1, le=CHOICES_AT_MOST)] | None = None
+    provider: ProviderWishes | None = None
+    strategy: Strategy | None = None
+    metadata: Metadata | None = None
+
+    def as_prompt(self) -> Prompt:
+        fields = self.model_dump(exclude_unset=True, exclude=set(OURS))
+        if fields.get("store"):
+            fields["metadata"] = self.metadata
+        messages = tuple(found.model_dump(exclude_unset=True) for found in self.messages)
+        return Prompt(
+            messages=messages,
+            models=tuple(dict.fromkeys((self.model, *self.models))),
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            choices=self.n or 1,
+            fields=fields,
+            needs=frozenset(_needs(fields, messages)),
+            strategy=self.strategy or (_SORTS[self.provider.sort] if self.provider and self.provider.sort else None),
+            wishes=_wishes(self.provider) if self.provider else NO_WISHES,
+            metadata=self.metadata or {},
+        )
+
+    @property
+    def wants_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+def _wishes(said: ProviderWishes) -> Wishes:
+    return Wishes(
+        order=tuple(said.order),
+        only=tuple(said.only),
+        ignore=tuple(said.ignore),
+        max_input=said.max_price.prompt,
+        max_output=said.max_price.completion,
+        allows_fallbacks=said.allow_fallbacks,
+    )
+
+
+def _needs(fields: Mapping[str, Any], messages: tuple[Mapping[str, Any], ...]) -> Iterator[Feature]:
+    if fields.get("tools") or fields.get("functions"):
+        yield Feature.TOOLS
+    response_format = fields.get("response_format")
+    kind = response_format.get("type") if isinstance(response_format, dict) else None
+    if kind == "json_schema":
+        yield Feature.JSON_SCHEMA
+    if kind == "json_object":
+        yield Feature.JSON_MODE
+    if (fields.get("n") or 1) > 1:
+        yield Feature.SEVERAL_CHOICES
+    if fields.get("logprobs"):
+        yield Feature.LOGPROBS
+    kinds = {part.get("type") for found in messages for part in _parts(found)}
+    if kinds & {"image_url", "input_image", "image"}:
+        yield Feature.IMAGES
+    modalities = fields.get("modalities")
+    if "input_audio" in kinds or (isinstance(modalities, list) and "audio" in modalities):
+        yield Feature.AUDIO
+
+
+def _parts(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    content = found.get("content")
+    return content if isinstance(content, list) else []

@@ -1,0 +1,131 @@
+"""One exchange with one candidate: sends the request, reads the answer as it comes, and says what it was.
+
+Until something comes that a caller could see, the first-content limit counts; after it, the silence between events and
+the request's deadline. `show` gets the data of events as they come; where there is none, nothing is shown before the
+whole is judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from llm_router import cancellation
+from llm_router.adapters import openai
+from llm_router.adapters.openai_stream import StreamReader
+from llm_router.transport import Progress, Transport, TransportError, UpstreamStream
+from llm_router.upstream import Asked, Reading, UpstreamRequest, UpstreamResponse
+from llm_router.usage import Outcome
+
+ERROR_BYTES_AT_MOST = 100_000
+"""How much of an error's body is read: more than any provider has to say."""
+
+STREAM_BEGINS = (b"data:", b":", b"event:", b"id:")
+"""A stream under another content type."""
+
+Show = Callable[[bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds: to the first content, of silence after it, and in all."""
+
+    first_content_s: float
+    idle_s: float
+    total_s: float
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Used once.
+
+    Afterwards `has_shown` says whether a caller has seen anything, and `closing` holds the events that end the stream.
+    """
+
+    transport: Transport
+    request: UpstreamRequest
+    limits: Limits
+    asked: Asked = field(default_factory=Asked)
+    show: Show | None = None
+    fresh: bool = False
+    has_shown: bool = False
+    closing: tuple[bytes, ...] = ()
+
+    async def read(self, *, before_body: Callable[[], Awaitable[None]], now: Callable[[], datetime]) -> Reading:
+        """What became of it. Never raises for what the provider or the network does."""
+        progress = Progress()
+        reader = StreamReader(self.asked)
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + self.limits.total_s
+        try:
+            async with asyncio.timeout_at(min(ends, loop.time() + self.limits.first_content_s)) as timer:
+                async with self.transport.open(
+                    self.request, before_body=before_body, progress=progress, fresh=self.fresh
+                ) as response:
+                    if response.status == 200 and _is_stream(response):
+                        return await self._read_stream(response, reader, timer, ends)
+                    timer.reschedule(ends)  # silence can't be told from thinking
+                    return self._judge(await _whole(response), reader, now())
+        except TimeoutError:
+            failed = Reading(Outcome.TIMEOUT, may_be_billed=progress.sent_body)
+        except TransportError as error:
+            if reader.is_done:
+                return reader.reading(ended_cleanly=False)
+            failed = Reading(error.outcome, may_be_billed=error.may_be_billed)
+        except asyncio.CancelledError:
+            cancellation.forget()
+            failed = Reading(Outcome.ABANDONED, may_be_billed=progress.sent_body)
+        arrived = reader.reading(ended_cleanly=False)
+        return replace(failed, tokens=arrived.tokens, arrived_bytes=reader.arrived_bytes)
+
+    async def _read_stream(
+        self, response: UpstreamStream, reader: StreamReader, timer: asyncio.Timeout, ends: float
+    ) -> Reading:
+        loop = asyncio.get_running_loop()
+        held: list[bytes] = []
+        async for chunk in response.chunks():
+            events = reader.feed(chunk)
+            held += events
+            if reader.has_content:
+                if events or reader.closing:
+                    timer.reschedule(min(ends, loop.time() + self.limits.idle_s))
+                await self._show(held, timer, ends)
+                held.clear()
+            if reader.is_done:
+                break
+        reading = reader.reading(ended_cleanly=True)
+        self.closing = (*held, *reader.closing)
+        return reading
+
+    def _judge(self, response: UpstreamResponse, reader: StreamReader, now: datetime) -> Reading:
+        if response.status == 200 and response.body.lstrip().startswith(STREAM_BEGINS):
+            reader.feed(response.body)
+            return reader.reading(ended_cleanly=True)
+        return openai.read(response, now=now, asked=self.asked)
+
+    async def _show(self, events: list[bytes], timer: asyncio.Timeout, ends: float) -> None:
+        """A caller that reads slowly is no silence of the provider's: only the deadline counts meanwhile."""
+        if self.show is None or not events:
+            return
+        loop = asyncio.get_running_loop()
+        timer.reschedule(ends)
+        for data in events:
+            self.has_shown = True
+            await self.show(data)
+        timer.reschedule(min(ends, loop.time() + self.limits.idle_s))
+
+
+def _is_stream(response: UpstreamStream) -> bool:
+    """What the response says, not what was asked for: some providers answer in one piece all the same."""
+    return response.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+async def _whole(response: UpstreamStream) -> UpstreamResponse:
+    body = bytearray()
+    async for chunk in response.chunks():
+        body += chunk
+        if response.status != 200 and len(body) > ERROR_BYTES_AT_MOST:
+            break
+    return UpstreamResponse(response.status, response.headers, bytes(body))

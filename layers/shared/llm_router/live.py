@@ -1,0 +1,150 @@
+"""Streams an answer to a caller: held until its first content, then passed on as it comes, closed when it is proven.
+
+A break after the first content ends the stream with an error event and without `[DONE]`, never with a clean end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from llm_router import completions, http_responses, json_text
+from llm_router.dispatcher import Answer, RequestFailedError, Served, ShowTo
+from llm_router.errors import CallerError
+from llm_router.usage import UsageRecord
+
+KEEP_ALIVE_S = 15.0
+"""How long nothing may come before a comment says that the stream lives. Past it an error can only be an event."""
+
+Dispatch = Callable[[ShowTo | None], Awaitable[Answer]]
+
+
+@dataclass(slots=True)
+class _Line:
+    """The way to the caller; one writer at a time."""
+
+    send: Send
+    turn: asyncio.Lock
+    is_open: bool = False
+
+    async def open(self, headers: Mapping[str, str]) -> None:
+        if self.is_open:
+            return
+        self.is_open = True
+        sent = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", **headers}
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
+        await self.send({"type": "http.response.start", "status": 200, "headers": raw})
+
+    async def write(self, data: bytes, headers: Mapping[str, str]) -> None:
+        async with self.turn:
+            await self.open(headers)
+            await self.send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def close(self) -> None:
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class LiveResponse(Response):
+    """`is_live` is false where the whole is proven before its first event leaves."""
+
+    def __init__(self, dispatch: Dispatch, *, is_live: bool, wants_usage: bool) -> None:
+        self._dispatch = dispatch
+        self._is_live = is_live
+        self._wants_usage = wants_usage
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        line = _Line(send, asyncio.Lock())
+
+        async def show(data: bytes, served: Served) -> None:
+            await line.write(_event(data), http_responses.served_headers(served))
+
+        answering = asyncio.ensure_future(self._dispatch(show if self._is_live else None))
+        try:
+            await _attend(answering, line, receive)
+            answer = answering.result()
+        except RequestFailedError as failed:
+            _note(scope, failed.record, failed.error)
+            await self._fail(failed, line, scope, receive)
+            return
+        except asyncio.CancelledError:
+            if answering.cancelled():  # the caller was gone before anything was sent upstream
+                return
+            raise
+        except CallerError as error:
+            if line.is_open:
+                await line.write(_event(json_text.encode(http_responses.error_body(error))), {})
+                await line.close()
+                return
+            raise
+        _note(scope, answer.record)
+        for event in self._ending(answer):
+            await line.write(_event(event), http_responses.answer_headers(answer))
+        await line.close()
+
+    async def _fail(self, failed: RequestFailedError, line: _Line, scope: Scope, receive: Receive) -> None:
+        if not line.is_open:
+            await http_responses.failed(failed.error, failed.record)(scope, receive, line.send)
+            return
+        await line.write(_event(json_text.encode(http_responses.error_body(failed.error, failed.record))), {})
+        await line.close()
+
+    def _ending(self, answer: Answer) -> list[bytes]:
+        """The events from the finish reasons on, with the usage and the cost where the caller looks for them."""
+        usage = completions.usage(answer.record.attempts[-1].tokens, answer.record.cost, answer.completion.get("usage"))
+        chunks = [dict(chunk) for data in answer.closing if (chunk := _with_choices(data))] if self._is_live else []
+        if not chunks:
+            chunks = completions.as_chunks(answer.completion)
+        if self._wants_usage:
+            frame = {name: value for name, value in chunks[-1].items() if name not in ("choices", "usage")}
+            chunks = [{**chunk, "usage": None} for chunk in chunks] + [{**frame, "choices": [], "usage": usage}]
+        else:
+            chunks[-1]["usage"] = usage
+        return [*(json_text.encode(chunk) for chunk in chunks), b"[DONE]"]
+
+
+async def _attend(answering: asyncio.Future[Answer], line: _Line, receive: Receive) -> None:
+    """Wait for the answer; keep the line alive, and call the work off when the caller hangs up."""
+    hanging_up = asyncio.ensure_future(_hang_up(receive))
+    try:
+        while not answering.done():
+            both: set[asyncio.Future[Any]] = {answering, hanging_up}
+            await asyncio.wait(both, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                return
+            if hanging_up.done():
+                answering.cancel()
+                await asyncio.wait({answering})
+            else:
+                await line.write(b": waiting\n\n", {})
+    finally:
+        hanging_up.cancel()
+        await asyncio.wait({hanging_up})
+
+
+async def _hang_up(receive: Receive) -> None:
+    message: Message = {"type": "http.request"}
+    while message["type"] != "http.disconnect":
+        message = await receive()
+
+
+def _event(data: bytes) -> bytes:
+    return b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
+
+
+def _with_choices(data: bytes) -> Mapping[str, object] | None:
+    """None for an event that holds usage only."""
+    chunk = json_text.decode(data)
+    return chunk if isinstance(chunk, dict) and chunk.get("choices") else None
+
+
+def _note(scope: Scope, record: UsageRecord, error: CallerError | None = None) -> None:
+    """For the line in the log."""
+    state = scope.setdefault("state", {})
+    state["record"] = record
+    state["error_code"] = error.code if error else None
