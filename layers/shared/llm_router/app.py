@@ -31,10 +31,9 @@ from llm_router.prompts import Prompt
 from llm_router.request_log import RequestLog
 from llm_router.usage import UsageRecord
 
-BUFFERED_TIMEOUT_S = 28.0
 STREAMING_TIMEOUT_S = 120.0
 STREAMING_TIMEOUT_AT_MOST_S = 900.0
-"""A whole request's time where its route says nothing, and the most that Lambda gives."""
+"""A streamed request's time where its route says nothing, and the most that Lambda gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def create(doors: Doors) -> FastAPI:
     async def generate(request: Request, key: ClientKey = signed_in) -> Response:
         body = await http_requests.read_json(request, GenerateRequest, max_bytes=doors.max_body_bytes)
         limit_s = deadlines.remaining_s(request.scope, most_s=doors.gateway_timeout_s)
-        deadline = Deadline(default_s=BUFFERED_TIMEOUT_S, limit_s=limit_s)
+        deadline = Deadline(default_s=limit_s, limit_s=limit_s)
         answer = await doors.dispatcher.answer(body.as_prompt(), key_id=key.key_id, deadline=deadline)
         request.state.record = answer.record
         return http_responses.generated(answer, warnings=body.warnings)

@@ -266,7 +266,7 @@ class Dispatcher:
         try:
             written = await asyncio.wait_for(asyncio.to_thread(write, record), OPENED_WITHIN_S)
         except (StoreError, TimeoutError) as error:
-            self._log_record("ledger.unopened", record, error)
+            self._log_record(record, error, event="ledger.unopened")
             return getattr(error, "position", None) or record.position
         return written.position if written else record.position
 
@@ -283,10 +283,10 @@ class Dispatcher:
         try:
             return await asyncio.wait_for(asyncio.to_thread(self.ledger.settle, settled), left_s)
         except (StoreError, TimeoutError) as failure:
-            self._log_record("ledger.unwritten", settled, failure)
+            self._log_record(settled, failure, event="ledger.unwritten")
             return settled
 
-    def _log_record(self, event: str, record: UsageRecord, error: Exception) -> None:
+    def _log_record(self, record: UsageRecord, error: Exception, *, event: str) -> None:
         """One line from which a command can write the record later; settling twice changes nothing."""
         values = {"position": record.position, **journal_items.record_values(record)}
         text = json_text.encode(values).decode()

@@ -173,7 +173,11 @@ def _count(counters: Counters, name: str) -> int:
     return int(counters.get(name, 0))
 
 
-def _usd(counters: Counters) -> Decimal:
+def _usd(counters: Counters) -> Decimal | None:
+    """The part that is known; None where nothing of it is."""
+    bases = _bases(counters)
+    if bases[CostBasis.UNKNOWN] and bases[CostBasis.UNKNOWN] == sum(bases.values()):
+        return None
     return Decimal(counters.get("cost_usd", 0))
 
 

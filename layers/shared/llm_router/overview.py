@@ -13,7 +13,7 @@ from llm_router.clock import Clock
 from llm_router.fleet import FleetFacts
 from llm_router.health import HEALTHY, Health
 from llm_router.provider_keys import KeyReader
-from llm_router.routing import UNKNOWN_FACTS, Facts
+from llm_router.routing import Facts
 from llm_router.statistics import Statistics
 
 AGGREGATE_S = 2.0
@@ -44,7 +44,7 @@ class Overview:
             "candidates": [
                 {
                     **self._state(candidate, health.get(candidate.name, HEALTHY), keys),
-                    **_facts(facts.get(candidate.name, UNKNOWN_FACTS)),
+                    **_facts(facts.get(candidate.name)),
                     "price": _price(candidate.price),
                     "contextWindow": candidate.context_window,
                 }
@@ -63,7 +63,10 @@ class Overview:
         return {**state, "state": "closed", "reason": None}
 
 
-def _facts(facts: Facts) -> dict[str, object]:
+def _facts(facts: Facts | None) -> dict[str, object]:
+    """As far as the aggregation has come; nothing is said of what was never tried."""
+    if facts is None:
+        return {"successRate": None, "latency": None}
     return {
         "successRate": round(facts.success_rate, 4),
         "latency": None if facts.latency_ms is None else figures.seconds(facts.latency_ms),
