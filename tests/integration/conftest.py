@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -10,11 +11,14 @@ import pytest
 from moto import mock_aws
 
 from infra.local import template
+from integration.deployed import Router
+from integration.tables import LEDGER_TABLE, STATE_TABLE
 from llm_router.aggregator import Aggregator
 from llm_router.checkpoints import Checkpoints
 from llm_router.clock import Clock
 from llm_router.ledger import Ledger
 from llm_router.statistics import Statistics
+from provider_server import serving
 
 
 @dataclass
@@ -53,9 +57,6 @@ class Books:
     statistics: Statistics
 
 
-LEDGER_TABLE, STATE_TABLE = "ledger", "state"
-
-
 @pytest.fixture
 def dynamodb():
     with mock_aws():
@@ -78,3 +79,18 @@ def open_books(client, *, shards: int = 4) -> Books:
 @pytest.fixture
 def books(dynamodb):
     return open_books(dynamodb)
+
+
+@pytest.fixture
+def router(dynamodb, monkeypatch, tmp_path):
+    """Not started yet, so that a test can change its surroundings. Its event loop ends with the test."""
+    del dynamodb
+
+    with serving() as server:
+        yield Router(server, monkeypatch, tmp_path)
+    loop = asyncio.get_event_loop()
+    pending = asyncio.all_tasks(loop)
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    asyncio.set_event_loop(None)
+    assert not pending, "a task outlived the answer"

@@ -8,7 +8,8 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from integration.conftest import STATE_TABLE, MovingClock
+from integration.conftest import MovingClock
+from integration.tables import STATE_TABLE
 from llm_router import client_keys
 from llm_router.client_keys import CACHED_FOR_S, STALE_FOR_S, ClientKeys, Role
 from llm_router.errors import InvalidApiKeyError, KeyStoreUnavailableError

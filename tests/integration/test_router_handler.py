@@ -2,90 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-import logging
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import boto3
 import pytest
-import simplejson
 
 import handlers
-from integration.conftest import LEDGER_TABLE, STATE_TABLE
-from llm_router import aws, client_keys, journal_items
+from integration.tables import LEDGER_TABLE, STATE_TABLE
+from llm_router import client_keys
 from llm_router.client_keys import Role
 from llm_router.usage import Outcome, RecordState
-from provider_server import always, answer, completion, error, in_turn, serving
-
-DEAR_FIRST = """
-providers:
-  - {{name: dear, base_url: {dear}, auth: none, models: [{{name: big, price: {{input: 5, output: 10}}}}]}}
-  - {{name: cheap, base_url: {cheap}, auth: none, models: [{{name: small, price: {{input: 0.05, output: 0.1}}}}]}}
-"""
-
-
-class Router:
-    """The handler of a fresh environment, and what lies around it."""
-
-    def __init__(self, server, monkeypatch, tmp_path):
-        self.server = server
-        self.dear = server.add("dear", always(completion("Dear.")))
-        self.cheap = server.add("cheap", always(completion("Cheap.")))
-        self.file = tmp_path / "providers.yaml"
-        self.file.write_text(DEAR_FIRST.format(dear=server.base_url("dear"), cheap=server.base_url("cheap")))
-        self.environ = {
-            "LEDGER_TABLE": LEDGER_TABLE,
-            "STATE_TABLE": STATE_TABLE,
-            "PROVIDERS_FILE": str(self.file),
-            "PROVIDER_KEYS": "environment",
-            "REQUIRE_CLIENT_KEY": "false",
-            "STAGE": "test",
-        }
-        self.monkeypatch = monkeypatch
-        self._handler = None
-
-    def start(self, **changes):
-        aws.dynamodb.cache_clear()
-        aws.ssm.cache_clear()
-        logging.Logger.manager.loggerDict.pop("router", None)  # it would write to the output of the test before
-        for name, value in (self.environ | changes).items():
-            self.monkeypatch.setenv(name, value)
-        self._handler = handlers.load("router")
-        return self
-
-    def call(self, event, **context):
-        response = self._handler(event, handlers.Context(**context))
-        return response["statusCode"], response["headers"], simplejson.loads(response["body"], use_decimal=True)
-
-    def generate(self, body=None, **headers):
-        return self.call(handlers.post("/generate", body or {"prompt": "Hello"}, **headers))
-
-    def records(self):
-        items = boto3.client("dynamodb").scan(TableName=LEDGER_TABLE)["Items"]
-        return [journal_items.record_of(item) for item in items if item["pk"]["S"].startswith("journal#")]
-
-
-@pytest.fixture
-def router(dynamodb, monkeypatch, tmp_path):
-    del dynamodb
-    with serving() as server:
-        found = Router(server, monkeypatch, tmp_path)
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def closed_loop():
-    """Each environment has a loop of its own; it ends with the test."""
-    yield
-    loop = asyncio.get_event_loop()
-    pending = asyncio.all_tasks(loop)
-    loop.run_until_complete(loop.shutdown_default_executor())
-    loop.close()
-    asyncio.set_event_loop(None)
-    assert not pending, "a task outlived the answer"
+from provider_server import always, answer, completion, error, in_turn
 
 
 def test_the_cheapest_answers_though_the_dearer_stands_first(router):

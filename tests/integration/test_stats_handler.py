@@ -10,8 +10,8 @@ import pytest
 import simplejson
 
 import handlers
-from integration.conftest import LEDGER_TABLE, STATE_TABLE
 from integration.records import CHEAP, STEADY, attempt, pending, settled
+from integration.tables import LEDGER_TABLE, STATE_TABLE
 from llm_router import aws
 from llm_router.clock import Clock
 from llm_router.errors import SettingsError, StoreError

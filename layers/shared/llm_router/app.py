@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aws_lambda_powertools import Logger
 from fastapi import Depends, FastAPI, Request
@@ -59,10 +60,15 @@ def create(doors: Doors) -> FastAPI:
         return await doors.client_keys.authenticate(_sent_key(request.headers))
 
     signed_in = Depends(caller)
+    _open_doors(app, doors, signed_in)
+    _open_windows(app, doors, signed_in)
+    _answer_errors(app, doors.logger)
+    app.add_middleware(RequestLog, logger=doors.logger, new_id=doors.dispatcher.ledger.new_position)
+    return app
 
-    @app.get("/health")
-    async def health() -> Response:
-        return http_responses.as_json({"status": "ok"})
+
+def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
+    """Where prompts come in."""
 
     @app.post("/generate")
     async def generate(request: Request, key: ClientKey = signed_in) -> Response:
@@ -87,6 +93,23 @@ def create(doors: Doors) -> FastAPI:
         request.state.record = answer.record
         return http_responses.chat(answer)
 
+    @app.post("/estimate", dependencies=[signed_in])
+    async def estimate(request: Request) -> Response:
+        value = await http_requests.read_value(request, max_bytes=doors.max_body_bytes)
+        is_chat = isinstance(value, dict) and "messages" in value
+        body = http_requests.parsed(value, ChatRequest) if is_chat else http_requests.parsed(value, GenerateRequest)
+        prompt = body.as_prompt()
+        plan = await doors.dispatcher.plan(prompt)
+        return http_responses.estimated(prompt, plan, warnings=body.warnings)
+
+
+def _open_windows(app: FastAPI, doors: Doors, signed_in: Any) -> None:
+    """Where one can look in."""
+
+    @app.get("/health")
+    async def health() -> Response:
+        return http_responses.as_json({"status": "ok"})
+
     @app.get("/stats", dependencies=[signed_in])
     async def stats() -> Response:
         return http_responses.as_json(await doors.overview.stats())
@@ -98,10 +121,6 @@ def create(doors: Doors) -> FastAPI:
     @app.get("/v1/models", dependencies=[signed_in])
     async def models() -> Response:
         return http_responses.as_json(_models(doors.configuration))
-
-    _answer_errors(app, doors.logger)
-    app.add_middleware(RequestLog, logger=doors.logger, new_id=doors.dispatcher.ledger.new_position)
-    return app
 
 
 def _answer_errors(app: FastAPI, logger: Logger) -> None:

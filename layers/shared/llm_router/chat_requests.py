@@ -105,6 +105,10 @@ class ChatRequest(BaseModel):
         )
 
     @property
+    def warnings(self) -> list[dict[str, str]]:
+        return []
+
+    @property
     def wants_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
 

@@ -115,21 +115,31 @@ class Dispatcher:
         """
         started_s = self.clock.monotonic_s()
         route = self._route(prompt)
-        providers = {candidate.provider.name for candidate in route.candidates}
-        keys, facts = await asyncio.gather(self.keys.keys(providers), self.facts.current())
-        now = self.clock.now()
-        surroundings = routing.Surroundings(now, keys.keys(), self.health, facts)
+        keys, surroundings = await self._surroundings(route)
+        now = surroundings.now
         request = _Request(
             prompt=prompt,
             route=route,
             plan=routing.plan(prompt, route, surroundings),
             keys=keys,
-            facts=facts,
+            facts=surroundings.facts,
             started_s=started_s,
             deadline_s=started_s + deadline.seconds(route) - SETTLING_S,
             show=show,
         )
         return await self._serve(request, self._new_record(request, key_id, now))
+
+    async def plan(self, prompt: Prompt) -> routing.Plan:
+        """What `answer` would try, in which order and why, without trying it. Raises InvalidRequestError."""
+        route = self._route(prompt)
+        _, surroundings = await self._surroundings(route)
+        return routing.plan(prompt, route, surroundings)
+
+    async def _surroundings(self, route: Route) -> tuple[Mapping[str, str], routing.Surroundings]:
+        """The keys at hand, and all else that a plan depends on."""
+        providers = {candidate.provider.name for candidate in route.candidates}
+        keys, facts = await asyncio.gather(self.keys.keys(providers), self.facts.current())
+        return keys, routing.Surroundings(self.clock.now(), keys.keys(), self.health, facts)
 
     def _route(self, prompt: Prompt) -> Route:
         found = [self.configuration.route(model) for model in prompt.models]

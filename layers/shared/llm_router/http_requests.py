@@ -86,10 +86,19 @@ class GenerateRequest(BaseModel):
 
 async def read_json(request: Request, kind: type[Body], *, max_bytes: int) -> Body:
     """The request's body as `kind`; raises RequestTooLargeError or InvalidRequestError. Any content type is read."""
+    return parsed(await read_value(request, max_bytes=max_bytes), kind)
+
+
+async def read_value(request: Request, *, max_bytes: int) -> object:
+    """The request's body as JSON of any shape. Raises RequestTooLargeError or InvalidRequestError."""
     try:
-        value = json_text.decode(await _body(request, max_bytes))
+        return json_text.decode(await _body(request, max_bytes))
     except ValueError as error:
         raise InvalidRequestError("The body is not valid JSON.") from error
+
+
+def parsed(value: object, kind: type[Body]) -> Body:
+    """Raises InvalidRequestError, which names the first field at fault."""
     if isinstance(value, dict):
         _check_size(value, "The body")
         _check_size(value.get("metadata"), "metadata")

@@ -7,6 +7,8 @@ from starlette.responses import Response
 from llm_router import completions, figures, json_text
 from llm_router.dispatcher import Answer, Served
 from llm_router.errors import CallerError
+from llm_router.prompts import Prompt
+from llm_router.routing import Plan
 from llm_router.usage import UsageRecord
 
 
@@ -51,6 +53,34 @@ def chat(answer: Answer) -> Response:
         "usage": usage,
     }
     return as_json(body, headers=answer_headers(answer))
+
+
+def estimated(prompt: Prompt, plan: Plan, *, warnings: list[dict[str, str]]) -> Response:
+    """The answer of `POST /estimate`: the plan, and why candidates are not in it."""
+    body = {
+        "promptTokens": prompt.estimated_tokens,
+        "tokensBasis": "estimated",
+        "candidates": [
+            {
+                "provider": place.candidate.provider.name,
+                "model": place.candidate.model,
+                "expectedCost": place.expected_usd,
+                "reason": place.reason,
+            }
+            for place in plan.places
+        ],
+        "excluded": [
+            {
+                "provider": item.candidate.provider.name,
+                "model": item.candidate.model,
+                "reason": item.exclusion.value,
+                "lacking": sorted(feature.value for feature in item.lacking),
+            }
+            for item in plan.excluded
+        ],
+        "warnings": warnings,
+    }
+    return as_json(body)
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:
