@@ -10,15 +10,23 @@ export PYTHONPATH := layers/shared
 
 .PHONY: help
 help:  ## List the targets
-	@grep -hE '^[a-z][a-z0-9-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Set-up -----------------------------------------------------------------------------------------------------
+# `make run` installs what it runs, a tenth of what developers need; the rest comes on top when it is asked for.
+# An environment that works is kept and brought up to date: somebody may be running from it.
 
-$(VENV)/.ready: requirements.txt infra/local/requirements.txt layers/shared/requirements.txt infra/find_python.sh
-	@python=$$(bash infra/find_python.sh); \
-	echo "Setting up $(VENV) with $$($$python --version) (once, about a minute) ..."; \
-	$$python -m venv --clear $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off -r requirements.txt
+$(VENV)/.ready-to-run: infra/local/requirements.txt layers/shared/requirements.txt infra/find_python.sh infra/install.sh
+	@if ! $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  python=$$(bash infra/find_python.sh) || exit 1; \
+	  echo "Setting up $(VENV) with $$("$$python" --version) (once, under a minute) ..."; \
+	  "$$python" -m venv --clear $(VENV) || exit 1; \
+	fi
+	@bash infra/install.sh $(PY) infra/local/requirements.txt
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.ready-to-run requirements.txt
+	@bash infra/install.sh $(PY) requirements.txt
 	@touch $@
 
 .PHONY: setup
@@ -27,7 +35,7 @@ setup: $(VENV)/.ready  ## Create .venv and install the pinned packages
 # --- On this machine --------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: setup  ## The whole router on this machine: PORT, HOST, PROVIDERS_FILE, STATE_DIR
+run: $(VENV)/.ready-to-run  ## The whole router on this machine: PORT, HOST, PROVIDERS_FILE, STATE_DIR
 	@PYTHONPATH=layers/shared:. exec $(PY) -m infra.local.run
 
 # --- Quality ----------------------------------------------------------------------------------------------------

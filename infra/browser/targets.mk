@@ -10,12 +10,12 @@ $(CHROMIUM):
 	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core
 
 .PHONY: chromium
-chromium: $(CHROMIUM)  ## Install the browser that the page is tested in
+chromium: $(CHROMIUM)  ## Install the browser that the page is tested in: Debian's or Ubuntu's chromium
 
 .PHONY: test-browser
-test-browser: setup chromium  ## The page in a real headless Chromium
+test-browser: setup chromium  ## The page in a real headless Chromium; needs Debian's chromium
 	@$(PY) -m pytest tests/browser
 
 .PHONY: screenshot
-screenshot: setup chromium  ## Take docs/dashboard.png of the page at URL
+screenshot: setup chromium  ## Take docs/dashboard.png of the page at URL; needs Debian's chromium
 	@$(PY) infra/browser/screenshot.py $(URL) docs/dashboard.png

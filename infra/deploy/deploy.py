@@ -67,8 +67,10 @@ def deployment(arguments: Sequence[str] | None, *, default_region: str) -> Deplo
     parser.add_argument("--stage", type=stack.stage_name, default="prod")
     parser.add_argument("--region", default="")
     parser.add_argument("--arch", choices=["arm64", "x86_64"], default="arm64")
-    parser.add_argument("--alarm-email", default="")
-    parser.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of template.yaml")
+    parser.add_argument("--alarm-email", type=stack.parameter_value, default="")
+    parser.add_argument(
+        "parameters", nargs="*", type=stack.parameter, metavar="Name=value", help="parameters of template.yaml"
+    )
     asked = parser.parse_args(arguments)
     return Deployment(
         stage=asked.stage,

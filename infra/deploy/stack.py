@@ -11,6 +11,9 @@ from typing import Any
 STAGE_PATTERN = "[a-z][a-z0-9-]{0,19}"
 """The template's own, so that a wrong name is refused before anything is built."""
 
+PARAMETER_PATTERN = "[A-Za-z0-9]+"
+"""CloudFormation's, for a parameter's name."""
+
 DEFAULT_REGION = "us-east-1"
 
 
@@ -29,26 +32,50 @@ def stack_name(stage: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What is asked for. `parameters` are further ones of template.yaml, each `Name=value`."""
+    """What is asked for. `parameters` are further ones of template.yaml, names and values."""
 
     stage: str
     region: str
     arch: str
     alarm_email: str = ""
-    parameters: Sequence[str] = ()
+    parameters: Sequence[tuple[str, str]] = ()
 
 
 def deploy_command(sam: str, asked: Deployment) -> list[str]:
     """What is not named here keeps the value of the deployment before; samconfig.toml holds what never changes."""
-    overrides = [f"Stage={asked.stage}", f"Architecture={asked.arch}"]
-    overrides += [f"AlarmEmail={asked.alarm_email}"] if asked.alarm_email else []
+    parameters = [("Stage", asked.stage), ("Architecture", asked.arch)]
+    parameters += [("AlarmEmail", asked.alarm_email)] if asked.alarm_email else []
+    parameters += asked.parameters
     return [
         *(sam, "deploy"),
         *("--stack-name", stack_name(asked.stage)),
         *("--region", asked.region),
         *("--s3-prefix", stack_name(asked.stage)),
-        *("--parameter-overrides", *overrides, *asked.parameters),
+        *("--parameter-overrides", *(override(name, value) for name, value in parameters)),
     ]
+
+
+def parameter(text: str) -> tuple[str, str]:
+    """A parameter's name and value, for argparse."""
+    name, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(PARAMETER_PATTERN, name):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no Name=value. A value with blanks stands in quotes: PARAMETERS=\"Name='two words'\""
+        )
+    return name, parameter_value(value)
+
+
+def parameter_value(text: str) -> str:
+    """For argparse. SAM has no way to be given every backslash as it stands, nor a second line."""
+    if "\\" in text or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} can't be handed to SAM: leave out backslashes and line ends")
+    return text
+
+
+def override(name: str, value: str) -> str:
+    """As SAM reads it whatever the value is: unquoted, an empty one is refused and one with blanks is cut."""
+    escaped = value.replace('"', '\\"').replace("'", "\\'")
+    return f'{name}="{escaped}"'
 
 
 @dataclass(frozen=True, slots=True)

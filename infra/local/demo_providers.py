@@ -9,20 +9,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from infra.local import processes
 
 FAILS_EVERY = 3
 BYTES_PER_TOKEN = 4
+WORDS_PER_CHUNK = 3
+CHUNK_EVERY_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,42 @@ def _door(demo: Demo) -> Callable[[Request], Awaitable[Response]]:
         if demo.fails and number % FAILS_EVERY == 0:
             error = {"message": "This demonstration fails at every third request.", "type": "server_error"}
             return JSONResponse({"error": error}, status_code=503)
-        return JSONResponse(_completion(demo, body, number))
+        completion = _completion(demo, body, number)
+        if not body.get("stream"):
+            return JSONResponse(completion)
+        with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        return StreamingResponse(_events(completion, with_usage=with_usage), media_type="text/event-stream")
 
     return answer
+
+
+async def _events(completion: dict[str, Any], *, with_usage: bool) -> AsyncIterator[str]:
+    for chunk in _chunks(completion, with_usage=with_usage):
+        yield f"data: {json.dumps(chunk)}\n\n"
+        await asyncio.sleep(CHUNK_EVERY_S)
+    yield "data: [DONE]\n\n"
+
+
+def _chunks(completion: dict[str, Any], *, with_usage: bool) -> Iterator[dict[str, object]]:
+    """The same completion a few words at a time, as OpenAI streams it: the usage last, in a chunk without choices."""
+    (choice,) = completion["choices"]
+    head = {name: completion[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    deltas = [
+        {"role": "assistant", "content": ""},
+        *({"content": text} for text in _pieces(choice["message"]["content"])),
+    ]
+    for delta in deltas:
+        yield head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    yield head | {"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]}
+    if with_usage:
+        yield head | {"choices": [], "usage": completion["usage"]}
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Put together they are the text, blanks included."""
+    words = text.split(" ")
+    for start in range(0, len(words), WORDS_PER_CHUNK):
+        yield (" " if start else "") + " ".join(words[start : start + WORDS_PER_CHUNK])
 
 
 def _completion(demo: Demo, body: dict[str, Any], number: int) -> dict[str, object]:

@@ -9,81 +9,93 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fcntl
-import json
 import os
+import signal
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any
 
-from infra.local import processes
-from infra.local.journal import Journal, Request
+from infra.local import asgi, processes
+from infra.local.asgi import App, Message, Receive, Scope, Send
+from infra.local.aws_door import AwsDoor
+from infra.local.aws_resources import PAGE_BUCKET
+from infra.local.journal import Journal, JournalError, Request
+from infra.local.memory import Memory
+from infra.local.progress import Progress
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-KEPT_SERVICES = ("dynamodb", "ssm")
 READING = ("Get", "BatchGet", "TransactGet", "Query", "Scan", "Describe", "List")
 """How the names of operations begin that change nothing."""
 
 KEPT_HEADERS = ("x-amz-target", "content-type", "authorization", "x-amz-date")
 LOCK_WAIT_S = 10.0
+COMPACT_AT_BYTES = 16_000_000
+"""Of requests, some 8,000: told again in ten seconds."""
 
 
-class Journaled:
-    """Passes requests to the emulator one at a time, those that change something to the journal first."""
+class Kept:
+    """Passes requests to the emulator one at a time, those that change something to the journal first.
 
-    def __init__(self, app: App, journal: Journal) -> None:
+    When the requests have outgrown `compact_at_bytes` and the state itself, the state takes their place, so that a
+    start after a kill never has much to tell again.
+    """
+
+    def __init__(self, app: App, journal: Journal, memory: Memory, *, compact_at_bytes: int = COMPACT_AT_BYTES) -> None:
         self._app = app
         self._journal = journal
+        self._memory = memory
         self._turn = asyncio.Lock()
+        self._compact_at_bytes = compact_at_bytes
+        self._limit_bytes = self._next_limit_bytes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if not _is_kept(headers.get("x-amz-target", "")):
             await self._app(scope, receive, send)
             return
-        body = await _whole_body(receive)
+        body = await asgi.whole_body(receive)
         kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
         async with self._turn:
             try:
                 self._journal.write(Request(scope["path"], kept, body))
             except OSError as error:
-                await _refuse(send, f"the journal can't be written: {error.strerror}")
+                reason = f"the journal can't be written: {error.strerror}"
+                await asgi.refuse(send, reason, status=500, kind="InternalServerError")
                 return
-            await self._app(scope, _once(body), send)
+            await self._app(scope, asgi.once(body), send)
+            if self._journal.size_bytes > self._limit_bytes:
+                self.compact()
 
+    async def restore(self, progress: Progress) -> None:
+        """Bring the emulator's memory to where the journal ends. Raises JournalError."""
+        progress.now("reading the kept state")
+        self._memory.load(self._journal)
+        total_mb = self._journal.size_bytes / 1e6
+        for told, request in enumerate(self._journal.requests(), start=1):
+            await _tell(self._app, request)
+            progress.now(f"replaying {told:,} requests ({self._journal.read_bytes / 1e6:.0f} of {total_mb:.0f} MB)")
+        progress.now("saving the state")
+        self.compact()
 
-async def restore(app: App, journal: Journal) -> None:
-    """Bring the emulator's memory to where the journal ends, and start a new generation from there."""
-    from ministack.core import persistence  # noqa: PLC0415  # reads its environment when it is imported
-    from ministack.services import dynamodb, ssm  # noqa: PLC0415  # the same
+    def compact(self) -> None:
+        """Put the state in place of the requests since the last time. Nothing else runs meanwhile."""
+        if not self._journal.size_bytes:
+            return
+        try:
+            self._memory.save(self._journal.next_snapshot())
+            self._journal.switch()
+        except (OSError, TypeError, ValueError) as error:
+            print(f"The state could not be saved, so the requests are kept: {error}", flush=True)
+        self._limit_bytes = self._next_limit_bytes()
 
-    services = dict(zip(KEPT_SERVICES, (dynamodb, ssm), strict=True))
-    persistence.PERSIST_STATE = True
-    persistence.STATE_DIR = str(journal.snapshot)
-    for name, service in services.items():
-        service.load_persisted_state(persistence.load_state(name))
-    told = 0
-    for request in journal.requests():
-        await _tell(app, request)
-        told += 1
-    if not told:
-        return
-    snapshot = journal.next_snapshot()
-    persistence.STATE_DIR = str(snapshot)
-    persistence.save_all({name: service.get_state for name, service in services.items()})
-    if set(os.listdir(snapshot)) == {f"{name}.json" for name in services}:  # noqa: PTH208  # names are all that matters
-        journal.switch()  # ministack only logs a failure to save; then the old generation stays what counts
+    def _next_limit_bytes(self) -> int:
+        """In step with the state's size, so that saving it takes the same part of the time however large it is."""
+        return self._journal.size_bytes + max(self._compact_at_bytes, self._journal.snapshot_bytes)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="the listening socket")
     parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--compact-at-bytes", type=int, default=COMPACT_AT_BYTES)
     arguments = parser.parse_args()
     processes.stop_when_orphaned()
     os.environ |= {"IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0", "LOG_LEVEL": "WARNING", "PERSIST_STATE": "0"}
@@ -91,15 +103,23 @@ def main() -> None:
 
     arguments.state_dir.mkdir(parents=True, exist_ok=True)
     lock = _lock(arguments.state_dir)
-    journal = Journal(arguments.state_dir)
-    asyncio.run(_serve(app, journal, arguments.fd))
+    try:
+        journal = Journal(arguments.state_dir)
+        kept = Kept(app, journal, Memory(), compact_at_bytes=arguments.compact_at_bytes)
+        asyncio.run(_serve(kept, arguments.fd))
+    except JournalError as error:
+        sys.exit(str(error))
     journal.close()
     os.close(lock)
 
 
-async def _serve(app: App, journal: Journal, fd: int) -> None:
-    await restore(app, journal)
-    await processes.serve(Journaled(app, journal), fd=fd)
+async def _serve(kept: Kept, fd: int) -> None:
+    with Progress() as progress:
+        await kept.restore(progress)
+    # uvicorn sends itself the signal again that has ended it: without a handler the state would not be saved.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    await processes.serve(AwsDoor(kept, bucket=PAGE_BUCKET), fd=fd)
+    kept.compact()
 
 
 def _lock(directory: Path) -> int:
@@ -144,30 +164,7 @@ async def _tell(app: App, request: Request) -> None:
     async def unheard(_: Message) -> None:
         """The answer was given when the request first came."""
 
-    await app(scope, _once(request.body), unheard)
-
-
-async def _whole_body(receive: Receive) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-def _once(body: bytes) -> Receive:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
-
-
-async def _refuse(send: Send, reason: str) -> None:
-    body = json.dumps({"__type": "InternalServerError", "message": reason}).encode()
-    headers = [(b"content-type", b"application/x-amz-json-1.0"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await app(scope, asgi.once(request.body), unheard)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.local.logs import Log
+
 if TYPE_CHECKING:
     from subprocess import Popen
 
@@ -40,22 +42,22 @@ POLL_S = 0.05
 class Child:
     name: str
     process: Popen[bytes]
-    log: Path
+    log: Log
 
     @property
     def has_ended(self) -> bool:
         return self.process.poll() is not None
 
-    def last_words(self, lines: int = 15) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+    def last_words(self) -> str:
+        return self.log.last_words()
 
 
 def start(
     module: str, arguments: Sequence[str], *, environ: Mapping[str, str], log: Path, fd: int | None = None
 ) -> Child:
     """Run `python -m module` in a session of its own: a Ctrl-C reaches the parent alone."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    written = Log(log)
+    with written.opened() as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             env=dict(environ),
@@ -65,16 +67,16 @@ def start(
             pass_fds=() if fd is None else (fd,),
             start_new_session=True,
         )
-    return Child(module.rpartition(".")[2], process, log)
+    return Child(module.rpartition(".")[2], process, written)
 
 
-def stop(child: Child) -> None:
+def stop(child: Child, *, within_s: float = STOP_WITHIN_S) -> None:
     """Ask, then insist."""
     if child.has_ended:
         return
     child.process.terminate()
     try:
-        child.process.wait(STOP_WITHIN_S)
+        child.process.wait(within_s)
     except subprocess.TimeoutExpired:
         child.process.kill()
         child.process.wait()

@@ -40,7 +40,7 @@ class Choice:
 
 def choose(environ: Mapping[str, str], *, state_dir: Path, demo_url: str, ollama_models: list[str]) -> Choice:
     if own := environ.get("PROVIDERS_FILE"):
-        return Choice(Path(own), told=[f"Providers of {own}."])
+        return Choice(Path(own).absolute(), told=[f"Providers of {own}."])
     file = state_dir / "providers.yaml"
     deployed = yaml.safe_load(DEPLOYED_FILE.read_text())
     with_key = [row["name"] for row in deployed["providers"] if environ.get(key_names.variable(row["name"]))]

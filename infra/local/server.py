@@ -16,11 +16,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.local import processes, template
+from infra.local.addresses import is_loopback
 from llm_router import aws, wiring
 
 PAGE_SUFFIXES = {".html", ".js", ".css", ".svg", ".json"}
 GENERATE_META = '<meta name="generate-url" content="">'
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class Page:
@@ -56,10 +56,10 @@ class Doors:
     requests that come from another origin, or under a name that is not this machine's, are refused.
     """
 
-    def __init__(self, router: ASGIApp, page: ASGIApp, *, hosts: set[str] | None) -> None:
+    def __init__(self, router: ASGIApp, page: ASGIApp, *, is_public: bool) -> None:
         self._router = router
         self._page = page
-        self._hosts = hosts
+        self._is_public = is_public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -75,7 +75,7 @@ class Doors:
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
             return False
-        return self._hosts is None or urlsplit(f"//{host}").hostname in self._hosts
+        return self._is_public or is_loopback(urlsplit(f"//{host}").hostname or "")
 
 
 def _is_for_page(method: str, path: str) -> bool:
@@ -85,7 +85,7 @@ def _is_for_page(method: str, path: str) -> bool:
 def create_app(router: FastAPI, environ: Mapping[str, str], *, host: str) -> Doors:
     asks_for_key = environ["REQUIRE_CLIENT_KEY"] == "true"
     page = Page(bucket=environ["PAGE_BUCKET"], has_prompt_box=not asks_for_key)
-    return Doors(router, page, hosts=LOOPBACK if host in LOOPBACK else None)
+    return Doors(router, page, is_public=not is_loopback(host))
 
 
 def main() -> None:

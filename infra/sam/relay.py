@@ -1,15 +1,24 @@
-"""Hands connections that containers make to this machine on to its loopback address, where the local run listens."""
+"""Hands connections that containers make to this machine on to its loopback address, where the local run listens.
+
+What listens there may serve only those that call it by its own name, as the local run's AWS does, so an HTTP request is
+handed on under that name. One request a connection is enough: the server is asked to close, and the caller connects
+anew.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 Target = tuple[str, int]
 CHUNK_BYTES = 65536
+HEAD_ENDS = b"\r\n\r\n"
+REQUEST_LINE = re.compile(rb"[A-Z]+ [^ \r\n]+ HTTP/1\.[01]\r\n")
+NAMED_ANEW = re.compile(rb"\r\n(?:host|connection):[^\r\n]*", re.IGNORECASE)
 
 
 @contextmanager
@@ -51,12 +60,37 @@ def _door(target: Target) -> Callable[[asyncio.StreamReader, asyncio.StreamWrite
             caller_writes.close()
             return
         try:
-            await asyncio.gather(_copy(caller_reads, target_writes), _copy(target_reads, caller_writes))
+            await asyncio.gather(_requests(caller_reads, target_writes, target), _copy(target_reads, caller_writes))
         finally:
             caller_writes.close()
             target_writes.close()
 
     return hand_on
+
+
+async def _requests(source: asyncio.StreamReader, sink: asyncio.StreamWriter, target: Target) -> None:
+    sink.write(renamed(await _beginning(source), target))
+    await _copy(source, sink)
+
+
+async def _beginning(source: asyncio.StreamReader) -> bytes:
+    """The head of an HTTP request, or what comes first of anything else: TLS, for one, waits for an answer to it."""
+    begun = b""
+    with contextlib.suppress(ConnectionError):
+        while chunk := await source.read(CHUNK_BYTES):
+            begun += chunk
+            if HEAD_ENDS in begun or len(begun) > CHUNK_BYTES or not begun[:1].isupper():
+                break
+    return begun
+
+
+def renamed(begun: bytes, target: Target) -> bytes:
+    """The request under the target's own name, and the last of its connection."""
+    head, end, rest = begun.partition(HEAD_ENDS)
+    if not end or not REQUEST_LINE.match(head + b"\r\n"):
+        return begun
+    name = f"\r\nHost: {target[0]}:{target[1]}\r\nConnection: close".encode()
+    return NAMED_ANEW.sub(b"", head) + name + end + rest
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

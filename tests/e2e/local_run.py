@@ -16,13 +16,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import simplejson
 
+from llm_router.settings import Settings
+
 ROOT = Path(__file__).resolve().parents[2]
+MAKES_OWN = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+WISHES = {"HOST", "PORT", "STATE_DIR"}
 READY = "Ctrl-C stops everything."
 START_WITHIN_S = 90.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -75,7 +79,7 @@ class LocalRun:
 
     def supervisor(self) -> int:
         """The process that `make` has started: the parent of all others."""
-        return int(Path(f"/proc/{self.pids()[0]}/stat").read_text().rpartition(")")[2].split()[1])
+        return self.noted()["supervisor"]
 
     def interrupt(self) -> int:
         """Ctrl-C: the terminal sends it to the whole foreground group."""
@@ -84,8 +88,10 @@ class LocalRun:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    return kept | changes
+    """Of whoever runs the tests, without what would make another run of this one."""
+    dropped = {*MAKES_OWN, *WISHES, *(field.name.upper() for field in fields(Settings))}
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {name: value for name, value in kept.items() if not name.endswith("_API_KEY")} | changes
 
 
 @contextmanager

@@ -6,14 +6,18 @@ import http.client
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 
 import boto3
 import pytest
 
-from e2e.local_run import is_running, paste, refused, started, until
+from e2e.local_run import ROOT, environment, is_running, paste, refused, started, until
 from infra.local import aws_resources
 from llm_router import journal_items
 from provider_server import always, completion, error, serving, slowly
@@ -192,18 +196,126 @@ def test_a_broken_providers_file_gets_one_clear_report(state_dir, tmp_path, text
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("port", ["http", "0", "99999"])
+@pytest.mark.parametrize("port", ["http", "0", "99999", "²", "٣"])
 def test_a_port_that_is_none_is_said_clearly(state_dir, port):
     code, output = refused(state_dir, PORT=port)
     assert code != 0
     assert "give a number from 1 to 65535" in output
+    assert "Traceback" not in output
 
 
-def test_state_that_another_run_is_using_is_left_alone(state_dir):
-    with started(state_dir):
-        code, output = refused(state_dir)
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_an_address_that_is_not_this_machines_is_no_taken_port(state_dir, host):
+    code, output = refused(state_dir, HOST=host)
+    assert code != 0
+    assert f"{host}:" in output
+    assert "HOST is an address of this machine" in output
+    assert "running already" not in output
+
+
+def test_a_second_run_on_the_same_data_is_refused_before_it_touches_anything(state_dir):
+    with started(state_dir) as run:
+        before = {path.name: path.read_bytes() for path in [state_dir / "run.json", state_dir / "providers.yaml"]}
+        code, output = refused(state_dir, GROQ_API_KEY="made-up-for-this-test")
         assert code != 0
-        assert "is using" in output
+        assert "Another make run is using" in output
+        assert {name: (state_dir / name).read_bytes() for name in before} == before
+        assert paste(run.curl_line)["status"] == "success"
+
+
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_folder_for_the_data_that_is_a_file_is_said_clearly(tmp_path, below):
+    (tmp_path / "file").write_text("mine")
+    code, output = refused(tmp_path / "file" / below)
+    assert code != 0
+    assert "STATE_DIR: " in output
+    assert "Traceback" not in output
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_snapshot_that_cannot_be_read_is_told_in_the_terminal(state_dir):
+    with started(state_dir) as run:
+        run.interrupt()
+    generation = (state_dir / "aws" / "CURRENT").read_text()
+    (state_dir / "aws" / f"snapshot-{generation}" / "dynamodb.json").write_text("{")
+    code, output = refused(state_dir)
+    assert code != 0
+    assert f"snapshot-{generation}/dynamodb.json can't be read" in output
+    assert "Traceback" not in output
+
+
+def test_an_aws_profile_of_the_callers_is_none_of_its_business(state_dir):
+    with started(state_dir, AWS_PROFILE="nope", AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_REGION="mars") as run:
+        assert paste(run.curl_line)["status"] == "success"
+
+
+def test_a_relative_providers_file_is_noted_with_its_whole_path(state_dir, own_file):
+    _, file = own_file
+    with started(state_dir, PROVIDERS_FILE=os.path.relpath(file, ROOT)) as run:
+        assert run.generate({"prompt": "Hello"}).json()["provider"] == "cheap"
+        assert Path(run.noted()["providers_file"]).is_absolute()
+
+
+def test_interrupting_again_and_again_does_not_cut_the_ending_short(state_dir):
+    with started(state_dir) as run:
+        pids = run.pids()
+        for _ in range(5):
+            os.kill(run.supervisor(), signal.SIGINT)
+            time.sleep(0.05)
+        run.process.wait(30)
+        until(lambda: "Stopped." in run.output, within_s=5)
+        assert "Traceback" not in run.output
+        assert not any(is_running(pid) for pid in pids)
+        assert not (state_dir / "run.json").exists()
+
+
+def test_an_interruption_while_it_loads_is_no_traceback(tmp_path, state_dir):
+    """The module that takes longest to load is replaced by one that says that it is being loaded, and stays there."""
+    loading = tmp_path / "loading"
+    (tmp_path / "boto3.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(loading)!r}).touch()\ntime.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "infra.local.run"],
+        cwd=ROOT,
+        env=environment(STATE_DIR=str(state_dir), PYTHONPATH=f"{tmp_path}{os.pathsep}layers/shared{os.pathsep}."),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    until(lambda: loading.exists() or process.poll() is not None, within_s=30)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=30)[0]
+    assert "Stopped." in output
+    assert "Traceback" not in output
+
+
+def test_a_record_that_could_not_be_written_is_told_and_kept_over_starts(state_dir, own_file):
+    server, file = own_file
+    server.providers["cheap"].script = slowly(completion("Cheap."), seconds=1.0)
+    with started(state_dir, PROVIDERS_FILE=file) as run:
+        caller = threading.Thread(target=run.generate, args=({"prompt": "Hello"},))
+        caller.start()
+        until(lambda: len(server.providers["cheap"].calls) == 1, within_s=10)
+        os.kill(run.noted()["processes"]["emulator"], signal.SIGSTOP)
+        until(lambda: "1 usage record was not taken" in run.output, within_s=60)
+        os.kill(run.noted()["processes"]["emulator"], signal.SIGCONT)
+        caller.join(60)
+    log = state_dir / "log" / "server.log"
+    assert "ledger.unwritten" in log.read_text()
+    with started(state_dir, PROVIDERS_FILE=file) as run:
+        assert "ledger.unwritten" in log.read_text()
+        assert "not taken" not in run.output
+
+
+def test_nothing_of_the_callers_settings_reaches_a_run_under_test(monkeypatch):
+    for name in ("PROVIDERS_FILE", "HOST", "REQUIRE_CLIENT_KEY", "GATEWAY_TIMEOUT_S", "LEDGER_SHARDS"):
+        monkeypatch.setenv(name, "nonsense")
+    monkeypatch.setenv("MAX_BODY_BYTES", "1")
+    monkeypatch.setenv("GROQ_API_KEY", "nonsense")
+    assert "nonsense" not in environment().values()
+    assert "MAX_BODY_BYTES" not in environment()
+    assert environment(HOST="127.0.0.1")["HOST"] == "127.0.0.1"
 
 
 def test_a_client_key_is_asked_for_when_wished_and_made_once(state_dir):

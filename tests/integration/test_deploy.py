@@ -204,19 +204,53 @@ def test_a_key_typed_at_the_prompt_is_not_shown():
 
 def test_the_deploy_command_names_stack_region_and_parameters():
     asked = Deployment(
-        stage="dev", region=REGION, arch="x86_64", alarm_email="me@example.com", parameters=("RouterMemoryMb=1024",)
+        stage="dev",
+        region=REGION,
+        arch="x86_64",
+        alarm_email="me@example.com",
+        parameters=(("RouterMemoryMb", "1024"),),
     )
     command = stack.deploy_command("sam", asked)
     assert command[:2] == ["sam", "deploy"]
     assert command[command.index("--stack-name") + 1] == "llm-router-dev"
     assert command[command.index("--region") + 1] == REGION
     overrides = command[command.index("--parameter-overrides") + 1 :]
-    assert overrides == ["Stage=dev", "Architecture=x86_64", "AlarmEmail=me@example.com", "RouterMemoryMb=1024"]
+    assert overrides == [
+        'Stage="dev"',
+        'Architecture="x86_64"',
+        'AlarmEmail="me@example.com"',
+        'RouterMemoryMb="1024"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "handed_on"),
+    [
+        ("AlarmEmail=", 'AlarmEmail=""'),
+        ("Name=two words", 'Name="two words"'),
+        ("Name=a=b c=d", 'Name="a=b c=d"'),
+        ('Name=say "hi"', 'Name="say \\"hi\\""'),
+        ("Name=it's", 'Name="it\\\'s"'),
+        ("LedgerShards=8", 'LedgerShards="8"'),
+    ],
+)
+def test_a_parameters_value_is_quoted_so_that_sam_reads_all_of_it(typed, handed_on):
+    """SAM's own type refuses `Name=`, and cuts `Name=two words` at the blank."""
+    asked = deploy.deployment([typed], default_region=REGION)
+    assert stack.deploy_command("sam", asked)[-1] == handed_on
+
+
+@pytest.mark.parametrize("typed", ["words", "two words=1", "=1", "Na-me=1", "Name=back\\slash", "Name=two\nlines"])
+def test_what_is_no_parameter_is_refused_before_anything_is_built(typed, capsys):
+    with pytest.raises(SystemExit):
+        deploy.deployment([typed], default_region=REGION)
+    told = capsys.readouterr().err
+    assert "is no Name=value" in told or "can't be handed to SAM" in told
 
 
 def test_an_alarm_address_given_once_is_kept():
     """A parameter that is not named keeps its value; an empty one would end the subscription."""
-    assert not [part for part in stack.deploy_command("sam", DEV) if part.startswith("AlarmEmail")]
+    assert not [part for part in stack.deploy_command("sam", DEV) if "AlarmEmail" in part]
 
 
 def test_the_command_line_says_what_to_deploy_and_the_profiles_region_is_the_default():
@@ -224,7 +258,7 @@ def test_the_command_line_says_what_to_deploy_and_the_profiles_region_is_the_def
         ["--stage", "dev", "--region", "", "--arch", "x86_64", "--alarm-email", "", "LedgerShards=8"],
         default_region=REGION,
     )
-    assert asked == Deployment(stage="dev", region=REGION, arch="x86_64", parameters=("LedgerShards=8",))
+    assert asked == Deployment(stage="dev", region=REGION, arch="x86_64", parameters=(("LedgerShards", "8"),))
 
 
 @pytest.mark.parametrize("stage", ["", "Prod", "1st", "a/b", "a" * 21, "dev\n"])

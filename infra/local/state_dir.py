@@ -1,0 +1,50 @@
+"""The folder in which a run keeps its data and logs: made where it is missing, and held by one run at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NOTE = "run.json"
+"""While a run is up: what other commands need to know of it."""
+
+
+class StateDirError(Exception):
+    """The folder can't be used; says why and what to do."""
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Nothing is written before it is held. The lock goes with the process, however it ends. Raises StateDirError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StateDirError(
+            f"STATE_DIR: {directory} can't be used as a folder for the data: {error.strerror}.\n"
+            "Choose another: STATE_DIR=<folder> make run"
+        ) from error
+    try:
+        _take(lock, directory)
+        (directory / NOTE).unlink(missing_ok=True)  # of a run that was killed
+        try:
+            yield
+        finally:
+            (directory / NOTE).unlink(missing_ok=True)
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, directory: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StateDirError(
+            f"Another make run is using {directory}. Stop it, or give this one a folder of its own: "
+            "STATE_DIR=<folder> make run"
+        ) from error
+    except OSError as error:
+        raise StateDirError(f"STATE_DIR: {directory} can't be locked: {error.strerror}.") from error
