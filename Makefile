@@ -25,8 +25,9 @@ $(VENV)/.ready-to-run: infra/local/requirements.txt layers/shared/requirements.t
 	@bash infra/install.sh $(PY) infra/local/requirements.txt
 	@touch $@
 
-$(VENV)/.ready: $(VENV)/.ready-to-run requirements.txt
+$(VENV)/.ready: $(VENV)/.ready-to-run requirements.txt infra/sam/translator_requirements.txt
 	@bash infra/install.sh $(PY) requirements.txt
+	@bash infra/install.sh $(PY) infra/sam/translator_requirements.txt --no-deps
 	@touch $@
 
 .PHONY: setup
@@ -46,6 +47,7 @@ check: setup  ## Linters and strict types
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy functions/router
+	@$(VENV)/bin/mypy functions/streaming
 	@$(VENV)/bin/mypy functions/stats
 	@$(VENV)/bin/cfn-lint template.yaml
 

@@ -24,7 +24,9 @@ LAYERS = {
 }
 """Where each layer's content lies after the build. Those that need no building are deployed from where they are."""
 
-FUNCTIONS = {"RouterFunction": BUILD / "RouterFunction", "StatsFunction": BUILD / "StatsFunction"}
+FUNCTIONS = {name: BUILD / name for name in ("RouterFunction", "StreamingFunction", "StatsFunction")}
+STARTED = ("StreamingFunction/run.sh",)
+"""What Lambda starts as a program; the zip keeps whether it may."""
 
 LAYER_MB_AT_MOST = 60
 
@@ -44,8 +46,8 @@ def main() -> int:
     for folder in FUNCTIONS.values():
         compile_all(folder, runs_at="/var/task")
     for name, folder in {**LAYERS, **FUNCTIONS}.items():
-        print(f"{name:<15} {megabytes(folder):7.3f} MB unzipped")
-    found = problems(LAYERS, arch=arch)
+        print(f"{name:<17} {megabytes(folder):7.3f} MB unzipped")
+    found = [*problems(LAYERS, arch=arch), *foreign(FUNCTIONS, arch=arch), *unstartable(BUILD)]
     for problem in found:
         print(problem, file=sys.stderr)
     return 1 if found else 0
@@ -81,7 +83,7 @@ def compile_all(folder: Path, *, runs_at: str) -> None:
 
 def problems(layers: dict[str, Path], *, arch: str) -> list[str]:
     """What must not be deployed like this, in words."""
-    return [*_missing_or_too_large(layers), *_unwanted(layers["SharedLayer"] / "python"), *_foreign(layers, arch=arch)]
+    return [*_missing_or_too_large(layers), *_unwanted(layers["SharedLayer"] / "python"), *foreign(layers, arch=arch)]
 
 
 def _missing_or_too_large(layers: dict[str, Path]) -> Iterator[str]:
@@ -99,12 +101,20 @@ def _unwanted(library: Path) -> Iterator[str]:
             yield f"{package} is in the layer, but Lambda brings it: see what requirements.txt lists or pulls in."
 
 
-def _foreign(layers: dict[str, Path], *, arch: str) -> Iterator[str]:
+def foreign(folders: dict[str, Path], *, arch: str) -> Iterator[str]:
     """SAM compiles for the machine at hand what it finds no wheel for, and would ship it to another."""
-    for path in (path for folder in layers.values() for path in folder.rglob("*.so*")):
+    for path in (path for folder in folders.values() for path in folder.rglob("*.so*")):
         header = path.read_bytes()[:20]
         if header[:4] != b"\x7fELF" or int.from_bytes(header[18:20], "little") != ELF_MACHINES[arch]:
             yield f"{path} is not built for Linux on {arch}."
+
+
+def unstartable(build: Path) -> Iterator[str]:
+    for path in (build / name for name in STARTED):
+        if not (path.is_file() and path.stat().st_mode & 0o111 == 0o111):
+            yield f"{path} is not there or not executable, so Lambda could not start it: chmod 755 its source."
+        elif not path.read_bytes().startswith(b"#!/bin/sh\n"):
+            yield f"{path} must begin with #!/bin/sh and a plain line end, or Lambda finds no program to run it."
 
 
 def megabytes(folder: Path) -> float:

@@ -26,6 +26,9 @@ START_FIRST = "start `make run` in another terminal first."
 PROVIDERS_FILE = PurePosixPath("/var/task/providers.yaml")
 """In the container: beside the router's handler, which SAM mounts. Layers are copied into an image that all share."""
 
+NOT_HERE = "StreamingFunction"
+"""Its web adapter is a layer that only AWS hands out; the door that it serves is tested by other means."""
+
 NO_ACCOUNT = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 HTTP_PORTS = {"http": 80, "https": 443}
 
@@ -95,7 +98,8 @@ def sam_environ(
 
 
 def _declared(template: Document) -> set[str]:
-    parts = [template["Globals"]["Function"], *(template["Resources"][name]["Properties"] for name in FUNCTIONS)]
+    functions = [template["Resources"][name]["Properties"] for name in FUNCTIONS if name in template["Resources"]]
+    parts = [template["Globals"]["Function"], *functions]
     return {name for part in parts for name in part["Environment"]["Variables"]}
 
 
@@ -106,8 +110,11 @@ def template(built: Document, *, folders: Mapping[str, Path], keys: list[str]) -
     from its environment and stay out of every file.
     """
     local = copy.deepcopy(built)
+    local["Resources"].pop(NOT_HERE, None)
     for name, folder in folders.items():
-        resource = local["Resources"][name]
+        resource = local["Resources"].get(name)
+        if resource is None:
+            continue
         is_function = resource["Type"] == "AWS::Serverless::Function"
         resource["Properties"]["CodeUri" if is_function else "ContentUri"] = str(folder)
     for name, more in {"RouterFunction": keys, "StatsFunction": []}.items():

@@ -45,3 +45,7 @@ invoke: setup sam-setup  ## One event through its function in a container, with 
 .PHONY: invoke-all
 invoke-all: setup sam-setup  ## Every event of events/, each held against what its name promises
 	@PYTHONPATH=layers/shared:. $(PY) -m infra.sam.invoke
+
+.PHONY: sam-local
+sam-local: setup sam-setup  ## Every event and the local API in containers, against a run of its own
+	@PYTHONPATH=layers/shared:. $(PY) -m infra.sam.sam_local

@@ -11,6 +11,7 @@ from aws_lambda_powertools import Logger
 from fastapi import Depends, FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
 from llm_router import deadlines, http_requests, http_responses
 from llm_router.candidates import Configuration, Delivery
@@ -18,6 +19,7 @@ from llm_router.chat_requests import ChatRequest
 from llm_router.client_keys import ANYONE, ClientKey, ClientKeys
 from llm_router.dispatcher import Deadline, Dispatcher, RequestFailedError
 from llm_router.errors import (
+    AnswerTooLargeError,
     CallerError,
     InternalError,
     InvalidRequestError,
@@ -77,7 +79,7 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         deadline = Deadline(default_s=limit_s, limit_s=limit_s)
         answer = await doors.dispatcher.answer(body.as_prompt(), key_id=key.key_id, deadline=deadline)
         request.state.record = answer.record
-        return http_responses.generated(answer, warnings=body.warnings)
+        return _deliverable(http_responses.generated(answer, warnings=body.warnings), answer.record, request.scope)
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request, key: ClientKey = signed_in) -> Response:
@@ -91,7 +93,7 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
             return LiveResponse(lambda show: dispatch(show=show), is_live=is_live, wants_usage=body.wants_usage)
         answer = await dispatch()
         request.state.record = answer.record
-        return http_responses.chat(answer)
+        return _deliverable(http_responses.chat(answer), answer.record, request.scope)
 
     @app.post("/estimate", dependencies=[signed_in])
     async def estimate(request: Request) -> Response:
@@ -121,6 +123,16 @@ def _open_windows(app: FastAPI, doors: Doors, signed_in: Any) -> None:
     @app.get("/v1/models", dependencies=[signed_in])
     async def models() -> Response:
         return http_responses.as_json(_models(doors.configuration))
+
+
+def _deliverable(response: Response, record: UsageRecord, scope: Scope) -> Response:
+    """Raises RequestFailedError for an answer that was paid for and that Lambda would drop."""
+    if "aws.context" in scope and not http_responses.fits_lambda(response):
+        error = AnswerTooLargeError(
+            "The answer is larger than AWS Lambda hands over in one piece (6 MB). Ask for less."
+        )
+        raise RequestFailedError(error, record)
+    return response
 
 
 def _answer_errors(app: FastAPI, logger: Logger) -> None:

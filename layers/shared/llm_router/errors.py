@@ -21,6 +21,7 @@
             +-- NoProviderAvailableError      503 no_provider_available, with `retry_after_s`
             +-- DeadlineExceededError         504 deadline_exceeded
             +-- StreamBrokenError             502 stream_broken, told inside the stream
+            +-- AnswerTooLargeError           502 answer_too_large
             +-- AbandonedError                499 abandoned, told to nobody: the caller is gone
 
 The table from error to HTTP status is the `status` and `code` of each class. No message carries a key, a prompt,
@@ -177,6 +178,14 @@ class StreamBrokenError(RequestError):
 
     status = 502
     code = "stream_broken"
+    should_retry = False
+
+
+class AnswerTooLargeError(RequestError):
+    """A whole answer that Lambda can't hand over in one piece."""
+
+    status = 502
+    code = "answer_too_large"
     should_retry = False
 
 

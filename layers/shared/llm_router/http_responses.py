@@ -11,6 +11,11 @@ from llm_router.prompts import Prompt
 from llm_router.routing import Plan
 from llm_router.usage import UsageRecord
 
+LAMBDA_BYTES_AT_MOST = 6_291_556
+"""What Lambda's runtime interface takes as an answer. It refuses more, and the environment ends with that."""
+
+HEADERS_BYTES_AT_MOST = 10_000
+
 
 def as_json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON response in which decimals are plain literals."""
@@ -81,6 +86,13 @@ def estimated(prompt: Prompt, plan: Plan, *, warnings: list[dict[str, str]]) -> 
         "warnings": warnings,
     }
     return as_json(body)
+
+
+def fits_lambda(response: Response) -> bool:
+    """The body is a string in Lambda's answer: each quote and backslash in it is escaped once more."""
+    body = bytes(response.body)
+    escaped_bytes = len(body) + body.count(b'"') + body.count(b"\\")
+    return escaped_bytes + HEADERS_BYTES_AT_MOST <= LAMBDA_BYTES_AT_MOST
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:

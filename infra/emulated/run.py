@@ -1,0 +1,77 @@
+"""`make e2e`: checks a deployed stack from outside. Its own, in an emulated AWS, or a real one that is named.
+
+Without STACK it builds what has changed, starts an emulated AWS that enforces IAM, deploys the built template to it as
+far as the emulator goes, and drives it. What had to be adapted for the emulator is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+import boto3
+
+from infra.deploy import stack
+from infra.emulated import deployment, emulated_stack, emulator, suite
+from infra.emulated.emulated_stack import StartError, say, timed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="make e2e", description=__doc__)
+    parser.add_argument("--stack", default="", help="a deployed stack's name; without one, an emulated stack is made")
+    parser.add_argument("--region", default="", help="the stack's region; without one, your profile's")
+    parser.add_argument("pytest", nargs="*", help="further arguments of pytest's, after --")
+    asked = parser.parse_args(arguments)
+    stop_on_signals()
+    started_s = time.monotonic()
+    try:
+        code = _real(asked) if asked.stack else _emulated(asked.pytest)
+    except StartError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped, with all that was started.", file=sys.stderr)
+        return 130
+    say(f"{'Green' if code == 0 else 'Red'} after {time.monotonic() - started_s:.0f} s in all.")
+    return code
+
+
+def stop_on_signals() -> None:
+    """As an exception, so that all that was started is stopped on the way out."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)  # a shell that runs this in its background has it ignored
+
+
+def _real(asked: argparse.Namespace) -> int:
+    region = asked.region or boto3.Session().region_name or stack.DEFAULT_REGION
+    say(f"Checking the stack {asked.stack} in {region}.")
+    return suite.against_real(asked.stack, region=region, arguments=asked.pytest)
+
+
+def _emulated(arguments: Sequence[str]) -> int:
+    arch = emulated_stack.this_arch()
+    say(f"The stack of this checkout, for {arch}, in an emulated AWS:")
+    with timed("build what has changed", say):
+        emulated_stack.ensure_built(arch)
+    with emulated_stack.running(deployment.read(emulated_stack.BUILT_TEMPLATE), arch=arch, told=say) as running:
+        say("Every resource of the template is deployed. Adapted for the emulator:")
+        for adaptation in running.deployed.adaptations:
+            say(f"  - {adaptation.what}\n    because {adaptation.why}")
+        say("Adapted in the emulator:")
+        for what, why in emulator.MENDED.items():
+            say(f"  - {what}\n    because {why}")
+        with timed("drive the stack", say):
+            code, _ = suite.against_emulated(running, arguments)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
