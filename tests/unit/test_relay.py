@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,6 +13,7 @@ from botocore.config import Config
 
 from infra.sam import relay
 
+CHUNK_BYTES = relay.CHUNK_BYTES
 TARGET = ("127.0.0.1", 4566)
 NAMED = b"Host: 127.0.0.1:4566\r\nConnection: close\r\n\r\n"
 
@@ -65,3 +67,20 @@ def test_every_call_of_one_client_is_renamed_also_with_a_large_body():
                 client.put_object(Bucket="page", Key="k", Body=b"x" * size)
         server.shutdown()
     assert server.heard == [(f"127.0.0.1:{server.server_port}", size) for size in (1, 300_000, 2)]
+
+
+def test_a_caller_that_is_gone_is_no_fault(caplog):
+    """Its reset reaches the relay before the target has come to its end."""
+    with socket.create_server(("127.0.0.1", 0)) as target, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        taken.close()
+        with relay.relaying("127.0.0.1", port, target.getsockname()):
+            for _ in range(20):
+                caller = socket.create_connection(("127.0.0.1", port))
+                caller.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                served, _address = target.accept()
+                with served:
+                    served.recv(CHUNK_BYTES)
+                    caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    caller.close()
+    assert caplog.records == []
