@@ -27,9 +27,9 @@ def open_for_s(health, now=NOW):
     return None if health.open_until is None else (health.open_until - now).total_seconds()
 
 
-def after(*effects, health=HEALTHY, now=NOW, retry_after_s=None):
+def after(*effects, health=HEALTHY, now=NOW, began_at=None, retry_after_s=None):
     for effect in effects:
-        health = health.after(effect, now=now, retry_after_s=retry_after_s)
+        health = health.after(effect, began_at=began_at or now, now=now, retry_after_s=retry_after_s)
     return health
 
 
@@ -126,7 +126,7 @@ waits = st.none() | st.floats(0, 1e6)
 def test_it_is_never_open_for_longer_than_a_refusal_is(steps):
     health, now = HEALTHY, NOW
     for effect, wait_s, pause_s in steps:
-        health = health.after(effect, now=now, retry_after_s=wait_s)
+        health = health.after(effect, began_at=now, now=now, retry_after_s=wait_s)
         assert not health.is_open(now + timedelta(seconds=REFUSED_COOL_DOWN_S))
         now += timedelta(seconds=pause_s)
 
@@ -134,4 +134,68 @@ def test_it_is_never_open_for_longer_than_a_refusal_is(steps):
 @settings(deadline=None)
 @given(st.lists(effects, max_size=20))
 def test_whatever_came_before_an_answer_closes_it(steps):
-    assert after(*steps, CLOSES) == HEALTHY
+    closed = after(*steps, CLOSES)
+    assert (closed.reason, closed.closed_until(NOW), closed.failures) == (None, None, 0)
+
+
+# The rate of failures.
+
+
+def test_half_of_ten_within_a_minute_open_it_although_never_three_in_a_row():
+    health = after(*[COUNTS, CLOSES] * 4, COUNTS)
+    assert not health.is_open(NOW)
+    assert after(CLOSES, COUNTS, health=health).reason is OpenReason.FAILING
+
+
+def test_fewer_than_half_do_not():
+    assert not after(*[COUNTS, CLOSES, CLOSES] * 30).is_open(NOW)
+
+
+def test_what_lies_a_minute_back_no_longer_counts():
+    health = after(*[COUNTS, CLOSES] * 4)
+    assert not after(COUNTS, health=health, now=NOW + timedelta(minutes=1)).is_open(NOW + timedelta(minutes=1))
+    assert after(CLOSES, health=health, now=NOW + timedelta(minutes=1)) == HEALTHY
+
+
+def test_a_success_may_stand_for_many():
+    health = after(*[COUNTS, CLOSES] * 4, COUNTS).after(CLOSES, began_at=NOW, now=NOW, weight=10)
+    assert not after(COUNTS, health=health).is_open(NOW)
+
+
+def test_successes_are_not_counted_where_nothing_fails():
+    assert after(*[CLOSES] * 100) == HEALTHY
+
+
+# Probes, and attempts that began before.
+
+
+def test_past_its_time_it_needs_a_probe_and_one_at_a_time():
+    health = after(COUNTS, COUNTS, COUNTS)
+    later = health.open_until
+    assert not health.needs_probe(NOW)
+    assert health.needs_probe(later)
+    assert health.closed_until(later) is None
+    probed = health.probed(now=later, lease_s=3)
+    assert probed.closed_until(later) == later + timedelta(seconds=3)
+    assert probed.closed_until(later + timedelta(seconds=3)) is None
+
+
+@pytest.mark.parametrize("effect", [COUNTS, CLOSES, LIMITED, BreakerEffect.NONE])
+def test_the_end_of_a_probe_ends_its_lease(effect):
+    health = after(COUNTS, COUNTS, COUNTS)
+    later = health.open_until
+    ended = after(effect, health=health.probed(now=later, lease_s=60), now=later + INSTANT)
+    assert ended.probing_until is None
+
+
+def test_what_was_under_way_when_it_opened_decides_nothing():
+    health = after(COUNTS, COUNTS, COUNTS)
+    for effect in (COUNTS, CLOSES, BreakerEffect.NONE):
+        assert after(effect, health=health, began_at=NOW - INSTANT, now=health.open_until) == health
+
+
+def test_a_forced_try_that_fails_is_no_probe_and_one_that_succeeds_closes():
+    health = after(COUNTS, COUNTS, COUNTS)
+    forced_at = NOW + timedelta(seconds=1)
+    assert after(COUNTS, health=health, began_at=forced_at, now=health.open_until) == health
+    assert after(CLOSES, health=health, began_at=forced_at, now=forced_at) == HEALTHY

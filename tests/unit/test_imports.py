@@ -46,7 +46,8 @@ MAY_REACH = {
     "deadlines": {"starlette", "time"},  # what is left of a request's time
     "dispatcher": {"asyncio", "aws_lambda_powertools"},  # the use case: gathers, waits and logs
     "exchange": {"asyncio"},  # waits for the provider, within limits
-    "fleet": {"asyncio"},  # reads DynamoDB in a thread
+    "fleet": {"asyncio", "aws_lambda_powertools"},  # asks DynamoDB in a thread, logs when it can't
+    "fleet_store": {"botocore"},  # knows DynamoDB's errors
     "http_requests": {"starlette"},  # reads a request's body
     "http_responses": {"starlette"},  # makes responses
     "journal_items": {"boto3"},  # DynamoDB's number format, which is pure

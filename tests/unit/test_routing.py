@@ -23,16 +23,23 @@ UNPRICED = candidate("mine/model", usd=None)
 
 
 def opened(reason, until=LATER):
-    return Health(failures=3, openings=1, reason=reason, open_until=until)
+    return Health(openings=1, reason=reason, opened_at=NOW - timedelta(seconds=30), open_until=until)
 
 
 FAILING, LIMITED, REFUSED = (opened(reason) for reason in OpenReason)
 
 
-def plan(*candidates, asked=None, keys=None, health=None, facts=None, **of_route):
+def plan(*candidates, asked=None, keys=None, health=None, facts=None, time_s=None, switched_off=(), **of_route):
     found = route(*candidates, **of_route)
-    known = {one.provider.name for one in candidates} if keys is None else keys
-    return routing.plan(asked or prompt(), found, Surroundings(NOW, known, health or {}, facts or {}))
+    surroundings = Surroundings(
+        now=NOW,
+        providers_with_key={one.provider.name for one in candidates} if keys is None else keys,
+        switched_off=switched_off,
+        health=health or {},
+        facts=facts or {},
+        time_s=time_s,
+    )
+    return routing.plan(asked or prompt(), found, surroundings)
 
 
 def names(made):
@@ -168,12 +175,43 @@ def test_what_is_left_out_says_until_when_and_why():
     assert (excluded.open_reason, excluded.open_until) == (OpenReason.RATE_LIMITED, LATER)
 
 
+def test_a_provider_that_is_switched_off_is_left_out_with_all_its_models():
+    made = plan(CHEAP, MIDDLING, DEAR, switched_off={"openai"})
+    assert names(made) == ["groq/llama"]
+    assert reasons(made) == {"openai/mini": Exclusion.SWITCHED_OFF, "openai/gpt": Exclusion.SWITCHED_OFF}
+
+
+def test_who_is_being_probed_by_another_is_left_out_until_that_probe_ends():
+    health = {"groq/llama": opened(OpenReason.FAILING, NOW).probed(now=NOW, lease_s=10)}
+    (excluded,) = plan(CHEAP, DEAR, health=health).excluded
+    assert (excluded.exclusion, excluded.open_until) == (Exclusion.BREAKER_OPEN, LATER)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        (Strategy.CHEAPEST, ["openai/mini", "openai/gpt", "groq/llama"]),
+        (Strategy.FASTEST, ["openai/gpt", "openai/mini", "groq/llama"]),
+        (Strategy.PRIORITY, ["groq/llama", "openai/mini", "openai/gpt"]),
+    ],
+)
+def test_who_usually_takes_longer_than_there_is_time_comes_last_unless_the_order_is_given(strategy, expected):
+    facts = {
+        "groq/llama": Facts(latency_ms=20_000),
+        "openai/mini": Facts(latency_ms=9_000),
+        "openai/gpt": Facts(latency_ms=900),
+    }
+    assert names(plan(CHEAP, MIDDLING, DEAR, facts=facts, time_s=10, strategy=strategy)) == expected
+    assert names(plan(CHEAP, MIDDLING, facts=facts, time_s=20)) == ["groq/llama", "openai/mini"]
+
+
 # Nobody is able.
 
 
 def test_when_all_are_failing_the_best_one_is_tried_all_the_same():
     made = plan(DEAR, CHEAP, health={"groq/llama": FAILING, "openai/gpt": FAILING})
     assert names(made) == ["groq/llama"]
+    assert made.is_forced
     assert reasons(made) == {"openai/gpt": Exclusion.BREAKER_OPEN}
 
 
@@ -217,10 +255,11 @@ def situations(draw):
     candidates = [candidate(name, usd=draw(prices), context_window=draw(windows)) for name in chosen]
     strategy = draw(st.sampled_from(Strategy))
     surroundings = Surroundings(
-        NOW,
-        draw(st.sets(st.sampled_from(["groq", "openai", "mistral"]))),
-        draw(st.dictionaries(st.sampled_from(chosen), healths)),
-        draw(st.dictionaries(st.sampled_from(chosen), known)),
+        now=NOW,
+        providers_with_key=draw(st.sets(st.sampled_from(["groq", "openai", "mistral"]))),
+        switched_off=draw(st.sets(st.sampled_from(["groq", "openai", "mistral"]))),
+        health=draw(st.dictionaries(st.sampled_from(chosen), healths)),
+        facts=draw(st.dictionaries(st.sampled_from(chosen), known)),
     )
     asked = prompt("x" * draw(st.integers(0, 400)), max_tokens=draw(st.none() | st.integers(1, 3000)))
     return asked, route(*candidates, strategy=strategy), surroundings
@@ -265,7 +304,8 @@ def test_who_is_able_is_never_left_out(situation):
         one.name
         for one in found.candidates
         if one.provider.name in surroundings.providers_with_key
-        and not surroundings.health.get(one.name, Health()).is_open(NOW)
+        and one.provider.name not in surroundings.switched_off
+        and surroundings.health.get(one.name, Health()).closed_until(NOW) is None
         and (one.context_window is None or asked.estimated_tokens <= one.context_window)
     }
     assert able <= set(names(made))

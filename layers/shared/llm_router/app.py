@@ -118,7 +118,7 @@ def _open_windows(app: FastAPI, doors: Doors, signed_in: Any) -> None:
 
     @app.get("/providers", dependencies=[signed_in])
     async def providers() -> Response:
-        return http_responses.as_json(await doors.overview.providers(doors.dispatcher.health))
+        return http_responses.as_json(await doors.overview.providers())
 
     @app.get("/v1/models", dependencies=[signed_in])
     async def models() -> Response:

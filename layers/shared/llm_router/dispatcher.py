@@ -27,8 +27,7 @@ from llm_router.errors import (
 )
 from llm_router.exchange import Exchange, Limits, Show
 from llm_router.failover import Step
-from llm_router.fleet import FleetFacts
-from llm_router.health import HEALTHY, Health, OpenReason
+from llm_router.fleet import Fleet
 from llm_router.ledger import Ledger
 from llm_router.prompts import Prompt
 from llm_router.provider_keys import KeyReader
@@ -96,16 +95,13 @@ class RequestFailedError(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """`health` lives as long as the process; the fleet's share in it has its own store later."""
-
     configuration: Configuration
     keys: KeyReader
-    facts: FleetFacts
+    fleet: Fleet
     ledger: Ledger
     transport: Transport
     clock: Clock
     logger: Logger
-    health: dict[str, Health] = field(default_factory=dict)
     unstreamed: set[str] = field(default_factory=set)
 
     async def answer(self, prompt: Prompt, *, key_id: str, deadline: Deadline, show: ShowTo | None = None) -> Answer:
@@ -115,8 +111,8 @@ class Dispatcher:
         """
         started_s = self.clock.monotonic_s()
         route = self._route(prompt)
-        keys, surroundings = await self._surroundings(route)
-        now = surroundings.now
+        time_s = deadline.seconds(route) - SETTLING_S
+        keys, surroundings = await self._surroundings(route, time_s=time_s)
         request = _Request(
             prompt=prompt,
             route=route,
@@ -124,22 +120,31 @@ class Dispatcher:
             keys=keys,
             facts=surroundings.facts,
             started_s=started_s,
-            deadline_s=started_s + deadline.seconds(route) - SETTLING_S,
+            deadline_s=started_s + time_s,
             show=show,
         )
-        return await self._serve(request, self._new_record(request, key_id, now))
+        return await self._serve(request, self._new_record(request, key_id, surroundings.now))
 
     async def plan(self, prompt: Prompt) -> routing.Plan:
         """What `answer` would try, in which order and why, without trying it. Raises InvalidRequestError."""
         route = self._route(prompt)
-        _, surroundings = await self._surroundings(route)
+        _, surroundings = await self._surroundings(route, time_s=None)
         return routing.plan(prompt, route, surroundings)
 
-    async def _surroundings(self, route: Route) -> tuple[Mapping[str, str], routing.Surroundings]:
+    async def _surroundings(
+        self, route: Route, *, time_s: float | None
+    ) -> tuple[Mapping[str, str], routing.Surroundings]:
         """The keys at hand, and all else that a plan depends on."""
         providers = {candidate.provider.name for candidate in route.candidates}
-        keys, facts = await asyncio.gather(self.keys.keys(providers), self.facts.current())
-        return keys, routing.Surroundings(self.clock.now(), keys.keys(), self.health, facts)
+        keys, fleet = await asyncio.gather(self.keys.keys(providers), self.fleet.current())
+        return keys, routing.Surroundings(
+            now=self.clock.now(),
+            providers_with_key=keys.keys(),
+            switched_off=fleet.switched_off,
+            health=fleet.health,
+            facts=fleet.facts,
+            time_s=time_s,
+        )
 
     def _route(self, prompt: Prompt) -> Route:
         found = [self.configuration.route(model) for model in prompt.models]
@@ -172,7 +177,7 @@ class Dispatcher:
         error = None
         if abandoned or trial.reading.outcome is not Outcome.SUCCESS:
             error = self._verdict(request, trial, abandoned=abandoned)
-        settled = await cancellation.to_its_end(self._settle(request, trial.record, error))
+        settled = await cancellation.to_its_end(self._settle(request, trial, error))
         if error:
             raise RequestFailedError(error, settled)
         return self._whole(request, settled, trial)
@@ -180,16 +185,28 @@ class Dispatcher:
     async def _try(self, request: _Request, trial: _Trial) -> None:
         """Attempt after attempt, until an answer is whole or nothing more may be tried."""
         while step := failover.next_step(
-            request.plan.candidates,
+            [candidate for candidate in request.plan.candidates if candidate.name not in trial.passed_over],
             route=request.route,
             attempts=trial.record.attempts,
             remaining_s=self._remaining_s(request),
         ):
+            if not await self._is_admitted(request, trial, step):
+                trial.passed_over.add(step.candidate.name)
+                continue
             if step.pause_s:
                 await self.clock.sleep(step.pause_s * (1 + self.clock.jitter() * failover.JITTER))
             await self._attempt(request, trial, step)
             if trial.reading.outcome is Outcome.SUCCESS or trial.has_shown:
                 return
+        if trial.passed_over and not trial.record.attempts:
+            await self._attempt(request, trial, Step(request.plan.candidates[0]))
+
+    async def _is_admitted(self, request: _Request, trial: _Trial, step: Step) -> bool:
+        """A half-open candidate is tried by one process of the fleet, unless there is nobody else to try."""
+        name = step.candidate.name
+        if request.plan.is_forced or any(attempt.candidate == name for attempt in trial.record.attempts):
+            return True
+        return await self.fleet.admits(name, lease_s=self._remaining_s(request) + SETTLING_S)
 
     def _verdict(self, request: _Request, trial: _Trial, *, abandoned: bool) -> RequestError:
         attempts = trial.record.attempts
@@ -222,13 +239,13 @@ class Dispatcher:
         )
         trial.record = replace(trial.record, trying=Trying(candidate.name, upper))
         opening = _Opening(asyncio.create_task(self._write_trying(trial.record)), self.clock)
-        started_s = self.clock.monotonic_s()
+        started_s, began_at = self.clock.monotonic_s(), self.clock.now()
         trial.reading = await self._exchange(request, trial, step, opening=opening, output_cap=cap)
         latency_ms = _milliseconds(self.clock.monotonic_s() - started_s - opening.waited_s)
         position = await cancellation.to_its_end(opening.written)
         facts = request.facts.get(candidate.name, routing.UNKNOWN_FACTS)
         attempt = billing.attempt(trial.reading, candidate, prompt=request.prompt, facts=facts, latency_ms=latency_ms)
-        self._note(candidate, attempt)
+        self._note(trial, candidate, attempt, began_at)
         trial.record = replace(trial.record, position=position, attempts=(*trial.record.attempts, attempt))
 
     async def _exchange(
@@ -280,9 +297,10 @@ class Dispatcher:
             return getattr(error, "position", None) or record.position
         return written.position if written else record.position
 
-    async def _settle(self, request: _Request, record: UsageRecord, error: RequestError | None) -> UsageRecord:
+    async def _settle(self, request: _Request, trial: _Trial, error: RequestError | None) -> UsageRecord:
+        """Write the record's end, and wait for what the fleet is being told."""
         settled = replace(
-            record,
+            trial.record,
             state=RecordState.SETTLED,
             trying=None,
             error=error.code if error else None,
@@ -291,10 +309,13 @@ class Dispatcher:
         )
         left_s = max(SETTLED_WITHIN_AT_LEAST_S, self._remaining_s(request) + SETTLING_S)
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self.ledger.settle, settled), left_s)
+            settling = asyncio.wait_for(asyncio.to_thread(self.ledger.settle, settled), left_s)
+            written, _ = await asyncio.gather(settling, trial.told())
         except (StoreError, TimeoutError) as failure:
             self._log_record(settled, failure, event="ledger.unwritten")
+            await trial.told()
             return settled
+        return written
 
     def _log_record(self, record: UsageRecord, error: Exception, *, event: str) -> None:
         """One line from which a command can write the record later; settling twice changes nothing."""
@@ -303,15 +324,15 @@ class Dispatcher:
         reason = str(error) or type(error).__name__
         self.logger.error("ledger did not answer", event=event, reason=reason, record=text)
 
-    def _note(self, candidate: Candidate, attempt: Attempt) -> None:
-        """What this process learns from an attempt."""
+    def _note(self, trial: _Trial, candidate: Candidate, attempt: Attempt, began_at: datetime) -> None:
+        """What this process learns from an attempt, and tells the fleet."""
         if attempt.outcome is Outcome.STREAM_REFUSED:
             self.unstreamed.add(candidate.name)
         rule = failover.RULES[attempt.outcome]
-        before = self.health.get(candidate.name, HEALTHY)
-        after = before.after(rule.breaker, now=self.clock.now(), retry_after_s=attempt.retry_after_s)
-        self.health[candidate.name] = after
-        if after.reason is OpenReason.REFUSED and attempt.outcome is Outcome.REFUSED:
+        telling = self.fleet.note(candidate.name, rule.breaker, began_at=began_at, retry_after_s=attempt.retry_after_s)
+        if telling:
+            trial.telling.append(telling)
+        if attempt.outcome is Outcome.REFUSED:
             self.logger.error("provider refuses", event="provider_refused", provider=candidate.provider.name)
 
     def _remaining_s(self, request: _Request) -> float:
@@ -340,6 +361,12 @@ class _Trial:
     reading: Reading
     has_shown: bool = False
     closing: tuple[bytes, ...] = ()
+    passed_over: set[str] = field(default_factory=set)
+    telling: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def told(self) -> None:
+        """What the fleet is being told of this request's attempts has arrived, or could not."""
+        await asyncio.gather(*self.telling)
 
 
 @dataclass(slots=True)

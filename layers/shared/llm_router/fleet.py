@@ -1,53 +1,189 @@
-"""What the fleet knows of each candidate, read from the rollups and cached for a few seconds."""
+"""What the fleet knows and shares: breakers, switches, and the facts that routing goes by.
+
+Every process reads the same two items and changes the breakers in them, each change on the condition that nothing else
+has changed meanwhile. Where DynamoDB does not answer, a process goes on with what it knows itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 
-from llm_router import rollups, sketch
-from llm_router.checkpoints import Checkpoints
+from aws_lambda_powertools import Logger
+
+from llm_router import fleet_items
 from llm_router.clock import Clock
 from llm_router.errors import StoreError
-from llm_router.rollups import Counters
-from llm_router.routing import TYPICAL_COMPLETION_TOKENS, Facts
+from llm_router.failover import BreakerEffect
+from llm_router.fleet_items import BREAKER, SWITCH, Switch
+from llm_router.fleet_store import FleetStore, OvertakenError, Shared
+from llm_router.health import HEALTHY, Health
+from llm_router.routing import Facts
 
-CACHED_FOR_S = 5.0
-WAITED_FOR_S = 0.5
-"""Routing gets by on older facts, or on none."""
+FACTS_CACHED_FOR_S = 5.0
+CALM_CACHED_FOR_S = 1.0
+TROUBLED_CACHED_FOR_S = 0.1
+"""How old a knowledge of the breakers may be; less while one may be about to open."""
+
+UNREAD_CACHED_FOR_S = 5.0
+"""How long what is known does when the table could not be read."""
+
+ANSWERED_WITHIN_S = 0.5
+"""Routing gets by on what it knows, or on nothing."""
+
+SWAPS_AT_MOST = 5
+SUCCESSES_WRITTEN_EACH = 16
+"""So many successes beside failures are written one by one; more are written as samples, each with its weight."""
+
+Change = Callable[[Health], Health]
 
 
-class FleetFacts:
-    """Latency, success rate and typical answer length by candidate. Stale or empty where DynamoDB does not answer."""
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """At one moment. Breakers and facts are by candidate's name, switches by provider's."""
 
-    def __init__(self, checkpoints: Checkpoints, *, clock: Clock) -> None:
-        self._checkpoints = checkpoints
+    health: Mapping[str, Health] = field(default_factory=dict)
+    switched_off: Mapping[str, Switch] = field(default_factory=dict)
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+
+
+class Fleet:
+    """One for each process."""
+
+    def __init__(self, store: FleetStore, *, clock: Clock, logger: Logger) -> None:
+        self._store = store
         self._clock = clock
+        self._logger = logger
+        self._health: dict[str, Health] = {}
+        self._texts: Mapping[str, str] = {}
+        self._switched_off: Mapping[str, Switch] = {}
         self._facts: Mapping[str, Facts] = {}
-        self._read_at_s: float | None = None
+        self._due_at_s = dict.fromkeys(Shared, float("-inf"))
+        self._reading = asyncio.Lock()
 
-    async def current(self) -> Mapping[str, Facts]:
+    async def current(self) -> FleetView:
+        """Read again what has become old. Never raises."""
+        if self._due():
+            async with self._reading:
+                if due := self._due():
+                    await self._read(due)
+        return FleetView(dict(self._health), self._switched_off, self._facts)
+
+    async def admits(self, candidate: str, *, lease_s: float) -> bool:
+        """Whether the candidate may be tried now. A half-open one takes the fleet's only probe, for `lease_s`."""
+        now = self._clock.now()
+        known = self._health.get(candidate, HEALTHY)
+        if not known.needs_probe(now):
+            return True
+
+        def lease(health: Health) -> Health:
+            is_free = health.needs_probe(now) and health.closed_until(now) is None
+            return health.probed(now=now, lease_s=lease_s) if is_free else health
+
+        if known.closed_until(now) is not None:
+            return False
+        try:
+            has_lease = await self._swap(candidate, lease)
+        except (StoreError, TimeoutError):
+            self._health[candidate] = lease(known)
+            return True
+        return has_lease or self._health.get(candidate, HEALTHY).reason is None
+
+    def note(
+        self, candidate: str, effect: BreakerEffect, *, began_at: datetime, retry_after_s: float | None = None
+    ) -> asyncio.Task[None] | None:
+        """Learn from an attempt. The task tells the fleet where there is something to tell; await it."""
+        now = self._clock.now()
+        known = self._health.get(candidate, HEALTHY)
+        weight = max(1, known.succeeded // SUCCESSES_WRITTEN_EACH) if effect is BreakerEffect.CLOSES else 1
+
+        def change(health: Health) -> Health:
+            return health.after(effect, began_at=began_at, now=now, retry_after_s=retry_after_s, weight=weight)
+
+        changed = change(known)
+        is_sampled_out = known.reason is None and known.failures == 0 and self._clock.jitter() * weight >= 1
+        if changed == known or is_sampled_out:
+            return None
+        self._health[candidate] = changed
+        return asyncio.create_task(self._tell(candidate, change))
+
+    async def switch(self, provider: str, switched_off: Switch | None) -> None:
+        """Take a provider out, or back with None. Raises StoreError."""
+        text = fleet_items.switch_text(switched_off) if switched_off else None
+        await asyncio.to_thread(self._store.put, SWITCH + provider, text)
+        self._due_at_s[Shared.FLEET] = float("-inf")
+
+    def _due(self) -> list[Shared]:
         now_s = self._clock.monotonic_s()
-        if self._read_at_s is None or now_s - self._read_at_s >= CACHED_FOR_S:
-            self._read_at_s = now_s
+        return [item for item, due_at_s in self._due_at_s.items() if now_s >= due_at_s]
+
+    async def _read(self, due: list[Shared]) -> None:
+        try:
+            read = await asyncio.wait_for(asyncio.to_thread(self._store.read, due), ANSWERED_WITHIN_S)
+        except (StoreError, TimeoutError) as error:
+            self._logger.warning("fleet not read", event="fleet.unreadable", reason=str(error) or "too slow")
+            self._next_read(due, UNREAD_CACHED_FOR_S)
+            return
+        if Shared.FACTS in read:
+            self._facts = fleet_items.facts(read[Shared.FACTS].get("facts"))
+            self._next_read([Shared.FACTS], FACTS_CACHED_FOR_S)
+        if Shared.FLEET in read:
+            self._take(read[Shared.FLEET])
+            is_about_to_open = any(health.is_failing(self._clock.now()) for health in self._health.values())
+            self._next_read([Shared.FLEET], TROUBLED_CACHED_FOR_S if is_about_to_open else CALM_CACHED_FOR_S)
+
+    def _next_read(self, items: list[Shared], after_s: float) -> None:
+        for item in items:
+            self._due_at_s[item] = self._clock.monotonic_s() + after_s
+
+    def _take(self, texts: Mapping[str, str]) -> None:
+        self._texts = dict(texts)
+        self._switched_off = {
+            name.removeprefix(SWITCH): fleet_items.switch(text)
+            for name, text in texts.items()
+            if name.startswith(SWITCH)
+        }
+        self._health = {
+            name.removeprefix(BREAKER): fleet_items.health(text)
+            for name, text in texts.items()
+            if name.startswith(BREAKER)
+        }
+
+    async def _tell(self, candidate: str, change: Change) -> None:
+        try:
+            await self._swap(candidate, change)
+        except (StoreError, TimeoutError) as error:
+            self._logger.warning("fleet not told", event="fleet.untold", reason=str(error) or "too slow")
+
+    async def _swap(self, candidate: str, change: Change) -> bool:
+        """Change a breaker for the whole fleet; whether it was this process that did.
+
+        Raises StoreError or TimeoutError.
+        """
+        name = BREAKER + candidate
+        before, after, has_changed = await asyncio.wait_for(
+            asyncio.to_thread(self._swapped, name, self._texts.get(name), change), ANSWERED_WITHIN_S
+        )
+        text = after if has_changed else before
+        self._texts = {**self._texts, name: text} if text else {k: v for k, v in self._texts.items() if k != name}
+        if (health := fleet_items.health(text)) == HEALTHY:
+            self._health.pop(candidate, None)
+        else:
+            self._health[candidate] = health
+        return has_changed
+
+    def _swapped(self, name: str, before: str | None, change: Change) -> tuple[str | None, str | None, bool]:
+        """Blocking. What the value was and became, and whether it was changed here."""
+        for _ in range(SWAPS_AT_MOST):
+            after = fleet_items.breaker_text(change(fleet_items.health(before)))
+            if after == before:
+                return before, before, False
             try:
-                totals = await asyncio.wait_for(asyncio.to_thread(self._checkpoints.totals), WAITED_FOR_S)
-            except (StoreError, TimeoutError):
-                return self._facts
-            self._facts = facts(totals)
-        return self._facts
-
-
-def facts(totals: Mapping[str, Counters]) -> dict[str, Facts]:
-    """By candidate's name, from the total rollups by dimension."""
-    return {name: _facts(counters) for name, counters in rollups.by_candidate(totals).items()}
-
-
-def _facts(counters: Counters) -> Facts:
-    served = int(counters.get("requests", 0))
-    rate = rollups.success_rate(counters)
-    return Facts(
-        latency_ms=sketch.quantile_ms(rollups.latency_counts(counters), 0.5),
-        success_rate=1.0 if rate is None else rate,
-        completion_tokens=int(counters.get("answer_tokens", 0)) // served if served else TYPICAL_COMPLETION_TOKENS,
-    )
+                self._store.swap(name, before, after)
+            except OvertakenError as error:
+                before = error.current
+            else:
+                return before, after, True
+        return before, before, False

@@ -1,7 +1,8 @@
 """What is known of a candidate's state, and how an attempt's outcome changes it. Pure: time is an argument.
 
-The breaker is closed, open until a time for a reason, or half-open: past that time, when the next attempt is a probe.
-What one process learns stays in that process for now; the values are such that a fleet can share them.
+The breaker is closed; open until a time, for a reason; or half-open past that time, when one attempt, the probe,
+decides whether it closes. The values are shared by the fleet, so an attempt is judged by when it began: what was under
+way when the breaker opened says nothing about what came after.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from enum import StrEnum
 from llm_router.failover import BreakerEffect
 
 FAILURES_TO_OPEN = 3
+ATTEMPTS_FOR_RATE = 10
+"""Half of so many attempts within a minute open it too."""
+
 FIRST_COOL_DOWN_S = 5.0
 LONGEST_COOL_DOWN_S = 20.0
 RATE_LIMIT_COOL_DOWN_S = 5.0
@@ -28,47 +32,111 @@ class OpenReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """A candidate's breaker: `failures` in a row, and until when it is open and why."""
+    """A candidate's breaker.
+
+    `failures` are in a row; `failed` and `succeeded` are counted within `minute` (of the epoch), successes only as long
+    as there is something to weigh them against. `reason` is set from the opening until a success; `openings` counts
+    those for failing, in a row; `probing_until` is the end of the lease under which one attempt probes.
+    """
 
     failures: int = 0
+    minute: int = 0
+    failed: int = 0
+    succeeded: int = 0
     openings: int = 0
     reason: OpenReason | None = None
+    opened_at: datetime | None = None
     open_until: datetime | None = None
+    probing_until: datetime | None = None
 
     def is_open(self, now: datetime) -> bool:
         return self.open_until is not None and now < self.open_until
 
-    def after(self, effect: BreakerEffect, *, now: datetime, retry_after_s: float | None = None) -> Health:
-        """The state after an attempt with this effect."""
+    def needs_probe(self, now: datetime) -> bool:
+        """Whether it is half-open."""
+        return self.reason is not None and not self.is_open(now)
+
+    def is_failing(self, now: datetime) -> bool:
+        """Whether it is closed and has met failures just now."""
+        return self.reason is None and _minute(now) - self.minute <= 1
+
+    def closed_until(self, now: datetime) -> datetime | None:
+        """Until when no attempt may be made: the breaker's time, or the end of another's probe; None where one may."""
+        if self.is_open(now):
+            return self.open_until
+        if self.probing_until is not None and now < self.probing_until:
+            return self.probing_until
+        return None
+
+    def probed(self, *, now: datetime, lease_s: float) -> Health:
+        return replace(self, probing_until=now + timedelta(seconds=lease_s))
+
+    def after(
+        self,
+        effect: BreakerEffect,
+        *,
+        began_at: datetime,
+        now: datetime,
+        retry_after_s: float | None = None,
+        weight: int = 1,
+    ) -> Health:
+        """The state after an attempt with this effect. A success may stand for `weight` of them."""
         if effect is BreakerEffect.CLOSES:
-            return HEALTHY
+            return self._succeeded(began_at, now, weight)
         if effect is BreakerEffect.NONE:
-            return self
+            return replace(self, probing_until=None) if self._was_probed_by(began_at) else self
         if effect is BreakerEffect.RATE_LIMITED:
             wait_s = RATE_LIMIT_COOL_DOWN_S if retry_after_s is None else retry_after_s
-            return self._opened(OpenReason.RATE_LIMITED, now, min(wait_s, LONGEST_RATE_LIMIT_S))
+            return _opened(self, OpenReason.RATE_LIMITED, now, min(wait_s, LONGEST_RATE_LIMIT_S))
         if effect is BreakerEffect.REFUSED:
-            return self._opened(OpenReason.REFUSED, now, REFUSED_COOL_DOWN_S)
-        return self._failed(now)
+            return _opened(self, OpenReason.REFUSED, now, REFUSED_COOL_DOWN_S)
+        return self._failed(began_at, now)
 
-    def _failed(self, now: datetime) -> Health:
-        """A failure of what was under way when the breaker opened neither closes it nor opens it again."""
-        failures = self.failures + 1
-        if failures < FAILURES_TO_OPEN or self.is_open(now):
-            return replace(self, failures=failures)
-        cool_down_s = min(FIRST_COOL_DOWN_S * 2**self.openings, LONGEST_COOL_DOWN_S)
-        return Health(
-            failures=failures,
-            openings=self.openings + 1,
-            reason=OpenReason.FAILING,
-            open_until=now + timedelta(seconds=cool_down_s),
+    def _succeeded(self, began_at: datetime, now: datetime, weight: int) -> Health:
+        if self.reason is not None:
+            return self if self.opened_at is not None and began_at < self.opened_at else HEALTHY
+        if self.minute != _minute(now):
+            return HEALTHY
+        return replace(self, failures=0, succeeded=self.succeeded + weight)
+
+    def _failed(self, began_at: datetime, now: datetime) -> Health:
+        if self.reason is not None:
+            return _opened_again(self, now) if self._was_probed_by(began_at) else self
+        is_same_minute = self.minute == _minute(now)
+        counted = replace(
+            self,
+            failures=self.failures + 1,
+            minute=_minute(now),
+            failed=self.failed + 1 if is_same_minute else 1,
+            succeeded=self.succeeded if is_same_minute else 0,
         )
+        return _opened_again(counted, now) if _has_failed_too_often(counted) else counted
 
-    def _opened(self, reason: OpenReason, now: datetime, cool_down_s: float) -> Health:
-        until = now + timedelta(seconds=cool_down_s)
-        if self.open_until is not None and until < self.open_until:
-            return self
-        return Health(failures=self.failures, openings=self.openings, reason=reason, open_until=until)
+    def _was_probed_by(self, began_at: datetime) -> bool:
+        """An attempt that began while it was open is a forced one, and no probe."""
+        return self.reason is not None and self.open_until is not None and began_at >= self.open_until
 
 
 HEALTHY = Health()
+
+
+def _has_failed_too_often(health: Health) -> bool:
+    attempts = health.failed + health.succeeded
+    return health.failures >= FAILURES_TO_OPEN or (attempts >= ATTEMPTS_FOR_RATE and health.failed * 2 >= attempts)
+
+
+def _opened_again(health: Health, now: datetime) -> Health:
+    cool_down_s = min(FIRST_COOL_DOWN_S * 2**health.openings, LONGEST_COOL_DOWN_S)
+    return _opened(health, OpenReason.FAILING, now, cool_down_s)
+
+
+def _opened(health: Health, reason: OpenReason, now: datetime, cool_down_s: float) -> Health:
+    until = now + timedelta(seconds=cool_down_s)
+    if health.open_until is not None and until <= health.open_until:
+        return health
+    openings = health.openings + (reason is OpenReason.FAILING)
+    return Health(openings=openings, reason=reason, opened_at=now, open_until=until)
+
+
+def _minute(at: datetime) -> int:
+    return int(at.timestamp()) // 60

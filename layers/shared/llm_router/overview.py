@@ -10,8 +10,8 @@ from llm_router import figures
 from llm_router.aggregator import Aggregator
 from llm_router.candidates import Candidate, Configuration, Price
 from llm_router.clock import Clock
-from llm_router.fleet import FleetFacts
-from llm_router.health import HEALTHY, Health
+from llm_router.fleet import Fleet, FleetView
+from llm_router.health import HEALTHY
 from llm_router.provider_keys import KeyReader
 from llm_router.routing import Facts
 from llm_router.statistics import Statistics
@@ -24,7 +24,7 @@ class Overview:
     configuration: Configuration
     aggregator: Aggregator
     statistics: Statistics
-    facts: FleetFacts
+    fleet: Fleet
     keys: KeyReader
     clock: Clock
 
@@ -33,18 +33,18 @@ class Overview:
         await asyncio.to_thread(self.aggregator.run, limit_s=AGGREGATE_S)
         return figures.document(await asyncio.to_thread(self.statistics.snapshot))
 
-    async def providers(self, health: Mapping[str, Health]) -> dict[str, object]:
-        """The body of `GET /providers`: breakers as this process knows them."""
+    async def providers(self) -> dict[str, object]:
+        """The body of `GET /providers`."""
         names = {candidate.provider.name for candidate in self.configuration.candidates}
-        keys, facts = await asyncio.gather(self.keys.keys(names), self.facts.current())
+        keys, fleet = await asyncio.gather(self.keys.keys(names), self.fleet.current())
         as_of = self.configuration.catalogue_as_of
         return {
             "catalogueDate": as_of.isoformat() if as_of else None,
             "notices": list(self.configuration.notices),
             "candidates": [
                 {
-                    **self._state(candidate, health.get(candidate.name, HEALTHY), keys),
-                    **_facts(facts.get(candidate.name)),
+                    **self._state(candidate, fleet, keys),
+                    **_facts(fleet.facts.get(candidate.name)),
                     "price": _price(candidate.price),
                     "contextWindow": candidate.context_window,
                 }
@@ -52,14 +52,19 @@ class Overview:
             ],
         }
 
-    def _state(self, candidate: Candidate, health: Health, keys: Mapping[str, str]) -> dict[str, object]:
+    def _state(self, candidate: Candidate, fleet: FleetView, keys: Mapping[str, str]) -> dict[str, object]:
         name = candidate.provider.name
         state: dict[str, object] = {"candidate": candidate.name, "provider": name, "model": candidate.model}
         if candidate.provider.auth.needs_key and name not in keys:
             return {**state, "state": "no_key", "reason": f"left out: {self.keys.how_to_store(name)}"}
-        if health.is_open(self.clock.now()) and health.open_until and health.reason:
-            until = figures.timestamp(health.open_until)
-            return {**state, "state": "open", "reason": health.reason.value, "openUntil": until}
+        if switch := fleet.switched_off.get(name):
+            since = figures.timestamp(switch.since)
+            return {**state, "state": "switched_off", "reason": switch.reason or None, "since": since}
+        health = fleet.health.get(candidate.name, HEALTHY)
+        if health.reason and health.open_until:
+            is_open = health.is_open(self.clock.now())
+            until = {"openUntil": figures.timestamp(health.open_until)} if is_open else {}
+            return {**state, "state": "open" if is_open else "half_open", "reason": health.reason.value, **until}
         return {**state, "state": "closed", "reason": None}
 
 

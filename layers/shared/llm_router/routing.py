@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from llm_router import pricing
-from llm_router.candidates import Candidate, Feature, Route, Strategy
+from llm_router.candidates import Candidate, Feature, Provider, Route, Strategy
 from llm_router.health import HEALTHY, Health, OpenReason
 from llm_router.prompts import Prompt, Wishes
 from llm_router.usage import TokenUsage
@@ -18,10 +18,14 @@ TYPICAL_COMPLETION_TOKENS = 256
 """What a candidate is taken to answer with while the fleet knows nothing better."""
 
 
+FORCED = "every able candidate is failing; this one is tried all the same"
+
+
 class Exclusion(StrEnum):
     """Why a candidate is not in a plan."""
 
     NO_KEY = "no_key"
+    SWITCHED_OFF = "switched_off"
     BREAKER_OPEN = "breaker_open"
     CONTEXT_WINDOW = "context_window"
     LACKS_FEATURE = "lacks_feature"
@@ -37,9 +41,13 @@ THE_REQUESTS_OWN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the fleet has seen of a candidate; None and 1 where nothing is known."""
+    """What the fleet has seen of a candidate lately; None and 1 where nothing is known.
+
+    `latency_ms` is the median of its answers, `slow_ms` the 95th percentile.
+    """
 
     latency_ms: float | None = None
+    slow_ms: float | None = None
     success_rate: float = 1.0
     completion_tokens: int = TYPICAL_COMPLETION_TOKENS
 
@@ -49,12 +57,17 @@ UNKNOWN_FACTS = Facts()
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """All that a plan depends on beside the request: the time, keys at hand, breakers, facts of the fleet."""
+    """All that a plan depends on beside the request: the time, keys at hand, switches, breakers, facts of the fleet.
+
+    `time_s` is how long the request may take; None where nobody waits.
+    """
 
     now: datetime
     providers_with_key: Collection[str]
+    switched_off: Collection[str] = frozenset()
     health: Mapping[str, Health] = field(default_factory=dict)
     facts: Mapping[str, Facts] = field(default_factory=dict)
+    time_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +92,14 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The ordered candidates for one request, and those that were left out. Together they are the route's."""
+    """The ordered candidates for one request, and those that were left out. Together they are the route's.
+
+    Forced where every breaker is open and the best of the failing candidates is tried all the same.
+    """
 
     places: tuple[Place, ...]
     excluded: tuple[Excluded, ...]
+    is_forced: bool = False
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -104,9 +121,10 @@ def plan(prompt: Prompt, route: Route, surroundings: Surroundings) -> Plan:
         unwanted = tuple(Excluded(place.candidate, Exclusion.NOT_WANTED) for place in places[len(kept) :])
         return Plan(kept, (*excluded, *unwanted))
     failing = [item.candidate for item in excluded if item.open_reason is OpenReason.FAILING]
-    forced = _ranked(failing, prompt, strategy, surroundings)[:1]
+    forced = tuple(replace(place, reason=FORCED) for place in _ranked(failing, prompt, strategy, surroundings)[:1])
     names = {place.candidate.name for place in forced}
-    return Plan(forced, tuple(item for item in excluded if item.candidate.name not in names))
+    left_out = tuple(item for item in excluded if item.candidate.name not in names)
+    return Plan(forced, left_out, is_forced=bool(forced))
 
 
 def expected_usd(candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN_FACTS) -> Decimal | None:
@@ -125,8 +143,8 @@ def expected_tokens(candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN
 
 def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings) -> Excluded | None:
     health = surroundings.health.get(candidate.name, HEALTHY)
-    if candidate.provider.auth.needs_key and candidate.provider.name not in surroundings.providers_with_key:
-        return Excluded(candidate, Exclusion.NO_KEY)
+    if reason := _provider_exclusion(candidate.provider, surroundings):
+        return Excluded(candidate, reason)
     if (missing := candidate.lacks & prompt.needs) or _is_unwanted(candidate, prompt.wishes):
         reason = Exclusion.LACKS_FEATURE if missing else Exclusion.NOT_WANTED
         return Excluded(candidate, reason, lacking=missing)
@@ -134,9 +152,15 @@ def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings)
         return Excluded(candidate, Exclusion.MAX_PRICE)
     if candidate.context_window is not None and prompt.estimated_tokens > candidate.context_window:
         return Excluded(candidate, Exclusion.CONTEXT_WINDOW)
-    if health.is_open(surroundings.now):
-        return Excluded(candidate, Exclusion.BREAKER_OPEN, open_reason=health.reason, open_until=health.open_until)
+    if (until := health.closed_until(surroundings.now)) is not None:
+        return Excluded(candidate, Exclusion.BREAKER_OPEN, open_reason=health.reason, open_until=until)
     return None
+
+
+def _provider_exclusion(provider: Provider, surroundings: Surroundings) -> Exclusion | None:
+    if provider.auth.needs_key and provider.name not in surroundings.providers_with_key:
+        return Exclusion.NO_KEY
+    return Exclusion.SWITCHED_OFF if provider.name in surroundings.switched_off else None
 
 
 def _is_unwanted(candidate: Candidate, wishes: Wishes) -> bool:
@@ -157,7 +181,10 @@ def _is_too_dear(candidate: Candidate, wishes: Wishes) -> bool:
 def _ranked(
     able: Sequence[Candidate], prompt: Prompt, strategy: Strategy, surroundings: Surroundings
 ) -> tuple[Place, ...]:
-    """Sorted by the caller's wish, then by the strategy; ties go to the healthier, then to the configured order."""
+    """Sorted by the caller's wish, then by the strategy; ties go to the healthier, then to the configured order.
+
+    Where the order is not given, who usually takes longer than there is time comes after all who do not.
+    """
 
     def facts(candidate: Candidate) -> Facts:
         return surroundings.facts.get(candidate.name, UNKNOWN_FACTS)
@@ -172,19 +199,22 @@ def _ranked(
         name = item.candidate.provider.name
         return order.index(name) if name in order else len(order)
 
-    def by_strategy(item: Place) -> tuple[Decimal | float, float]:
+    def by_strategy(item: Place) -> tuple[bool, Decimal | float, float]:
         known = facts(item.candidate)
+        is_slow = _is_too_slow(known, surroundings.time_s)
         if strategy is Strategy.CHEAPEST:
-            return (
-                Decimal("Infinity") if item.expected_usd is None else item.expected_usd,
-                -known.success_rate,
-            )
+            usd = Decimal("Infinity") if item.expected_usd is None else item.expected_usd
+            return (is_slow, usd, -known.success_rate)
         if strategy is Strategy.FASTEST:
-            return (float("inf") if known.latency_ms is None else known.latency_ms, -known.success_rate)
-        return (0.0, 0.0)
+            return (is_slow, float("inf") if known.latency_ms is None else known.latency_ms, -known.success_rate)
+        return (False, 0.0, 0.0)
 
     places = sorted((place(candidate) for candidate in able), key=by_strategy)
     return tuple(sorted(places, key=by_wish))
+
+
+def _is_too_slow(facts: Facts, time_s: float | None) -> bool:
+    return time_s is not None and facts.latency_ms is not None and facts.latency_ms > time_s * 1000
 
 
 def _reason(strategy: Strategy, usd: Decimal | None) -> str:

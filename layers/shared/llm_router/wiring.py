@@ -18,7 +18,8 @@ from llm_router.client_keys import ClientKeys
 from llm_router.clock import Clock
 from llm_router.dispatcher import Dispatcher
 from llm_router.errors import SettingsError
-from llm_router.fleet import FleetFacts
+from llm_router.fleet import Fleet
+from llm_router.fleet_store import FleetStore
 from llm_router.ledger import Ledger
 from llm_router.overview import Overview
 from llm_router.provider_keys import EnvironmentKeys, KeyReader, ParameterStoreKeys
@@ -38,14 +39,14 @@ def router(environ: Mapping[str, str]) -> FastAPI:
     configured = configuration.load(read.providers_file, catalogue=Catalogue())
     books = _books(read, clock)
     keys = _provider_keys(read, environ, clock, logger)
-    facts = FleetFacts(books.checkpoints, clock=clock)
+    fleet = Fleet(FleetStore(aws.dynamodb, read.state_table), clock=clock, logger=logger)
     doors = app.Doors(
         configuration=configured,
         client_keys=ClientKeys(aws.dynamodb, table=read.state_table, clock=clock) if read.require_client_key else None,
         dispatcher=Dispatcher(
             configuration=configured,
             keys=keys,
-            facts=facts,
+            fleet=fleet,
             ledger=books.ledger,
             transport=Transport(),
             clock=clock,
@@ -55,7 +56,7 @@ def router(environ: Mapping[str, str]) -> FastAPI:
             configuration=configured,
             aggregator=books.aggregator,
             statistics=books.statistics,
-            facts=facts,
+            fleet=fleet,
             keys=keys,
             clock=clock,
         ),
@@ -74,12 +75,16 @@ def stats_job(environ: Mapping[str, str]) -> StatsJob:
     read = settings.read(environ)
     if not read.page_bucket:
         raise SettingsError("the environment", ["PAGE_BUCKET is not set: give the name of the page's bucket"])
-    books = _books(read, Clock())
+    clock = Clock()
+    books = _books(read, clock)
     publisher = Publisher(aws.s3, bucket=read.page_bucket, page_dir=Path(read.page_dir))
     return StatsJob(
         aggregator=books.aggregator,
         statistics=books.statistics,
+        checkpoints=books.checkpoints,
+        fleet_store=FleetStore(aws.dynamodb, read.state_table),
         publisher=publisher,
+        clock=clock,
         logger=Logger(service="stats"),
         stage=read.stage,
     )

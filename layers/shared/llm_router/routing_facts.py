@@ -1,0 +1,40 @@
+"""What the rollups say of each candidate, as far as routing goes by it: speed, failures, length of answers."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from llm_router import rollups, sketch
+from llm_router.checkpoints import Checkpoints
+from llm_router.rollups import CANDIDATE, Counters
+from llm_router.routing import TYPICAL_COMPLETION_TOKENS, Facts
+
+RECENT_HOURS = 2
+"""The hour that is running and the one before."""
+
+ENOUGH_ANSWERS = 20
+"""With fewer in the recent hours, all that was ever counted says more."""
+
+
+def gathered(checkpoints: Checkpoints, *, now: datetime) -> dict[str, Facts]:
+    """By candidate's name. Blocking; raises StoreError."""
+    since = f"{now - timedelta(hours=RECENT_HOURS - 1):%Y-%m-%dT%H}"
+    found = {}
+    for name, ever in rollups.by_candidate(checkpoints.totals()).items():
+        hours = checkpoints.series("hour", CANDIDATE + name, since=since)
+        found[name] = facts(ever, recent=rollups.summed(hours.values()))
+    return found
+
+
+def facts(ever: Counters, *, recent: Counters) -> Facts:
+    """From a candidate's rollups: over all time, and over the recent hours where they hold enough."""
+    counted = recent if int(recent.get("requests", 0)) >= ENOUGH_ANSWERS else ever
+    latencies = rollups.latency_counts(counted)
+    rate = rollups.success_rate(counted)
+    served = int(counted.get("requests", 0))
+    return Facts(
+        latency_ms=sketch.quantile_ms(latencies, 0.5),
+        slow_ms=sketch.quantile_ms(latencies, 0.95),
+        success_rate=1.0 if rate is None else rate,
+        completion_tokens=int(counted.get("answer_tokens", 0)) // served if served else TYPICAL_COMPLETION_TOKENS,
+    )
