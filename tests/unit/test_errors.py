@@ -18,6 +18,8 @@ DOCUMENTED = {
     "DeadlineExceededError": (504, "deadline_exceeded", False),
     "StreamBrokenError": (502, "stream_broken", False),
     "AbandonedError": (499, "abandoned", None),
+    "OperatorOnlyError": (403, "operator_only", None),
+    "SwitchUnavailableError": (503, "switch_unavailable", None),
     "NotFoundError": (404, "not_found", None),
     "KeyStoreUnavailableError": (503, "key_store_unavailable", None),
     "StatsUnavailableError": (503, "stats_unavailable", None),
@@ -47,7 +49,7 @@ def test_an_error_has_its_status_and_code(kind):
 @pytest.mark.parametrize("kind", CALLERS, ids=lambda kind: kind.__name__)
 def test_an_errors_type_is_one_of_openais(kind):
     by_status = {401: "authentication_error", 400: "invalid_request_error", 404: "invalid_request_error"}
-    by_status[413] = "invalid_request_error"
+    by_status |= {413: "invalid_request_error", 403: "permission_error"}
     assert kind.type == by_status.get(kind.status, "api_error")
 
 

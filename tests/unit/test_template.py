@@ -422,7 +422,10 @@ def test_the_gateway_may_call_each_function_on_its_own_paths_and_nobody_else_may
         granted.add((permission["FunctionName"], permission["SourceArn"]))
     api = "arn:aws:execute-api:eu-central-1:123456789012:RouterApi"
     assert granted == {
-        ("StreamingFunction" if (path, method) == STREAMED else "RouterFunction", f"{api}/*/{method.upper()}{path}")
+        (
+            "StreamingFunction" if (path, method) == STREAMED else "RouterFunction",
+            f"{api}/*/{method.upper()}{re.sub(r'{[^}]+}', '*', path)}",
+        )
         for path, method in integrations(deployed())
     }
     assert not [name for name, resource in deployed().resources.items() if resource["Type"] == "AWS::Lambda::Url"]
@@ -696,8 +699,6 @@ KEYS_OF_PROD = "arn:aws:ssm:eu-central-1:123456789012:parameter/llm-router/prod/
     ("role", "resource", "service", "modules"),
     [
         ("RouterRole", "LedgerTable.Arn", "dynamodb", ["ledger.py", "checkpoints.py"]),
-        ("RouterRole", "StateTable.Arn", "dynamodb", ["client_keys.py"]),
-        ("StreamingRole", "StateTable.Arn", "dynamodb", ["client_keys.py"]),
         *((role, KEYS_OF_PROD, "ssm", ["provider_keys.py"]) for role in ("RouterRole", "StreamingRole")),
         ("StatsRole", "PageBucket.Arn/*", "s3", ["publisher.py"]),
     ],
@@ -709,12 +710,15 @@ def test_a_role_allows_what_the_library_calls_and_no_more(role, resource, servic
 
 
 def test_the_streaming_function_may_do_what_serving_a_request_takes_and_neither_aggregate_nor_read_records():
-    """What the dispatcher asks of the ledger, and the fleet's facts of the rollups: all that its one path leads to."""
+    """What the dispatcher asks of the ledger: all that its one path leads to."""
     calls = calls_of("ledger.py", asked_of("ledger", by="dispatcher.py"))
-    calls |= calls_of("checkpoints.py", asked_of("_checkpoints", by="fleet.py"))
     needed = {f"dynamodb:{operation}" for operation in permitted_as(calls)}
     assert allowed("StreamingRole", "LedgerTable.Arn") == needed
-    assert allowed("RouterRole", "LedgerTable.Arn") - needed == {"dynamodb:GetItem", "dynamodb:BatchGetItem"}
+    assert allowed("RouterRole", "LedgerTable.Arn") - needed == {
+        "dynamodb:GetItem",
+        "dynamodb:BatchGetItem",
+        "dynamodb:Query",
+    }
     assert not any("Bucket" in json.dumps(statement) for statement in deployed().statements("StreamingRole"))
 
 
@@ -723,7 +727,32 @@ def test_the_stats_function_neither_inserts_nor_deletes_records_and_reads_no_cli
         "dynamodb:PutItem",
         "dynamodb:DeleteItem",
     }
-    assert allowed("StatsRole", "StateTable.Arn") == set()
+    assert allowed("StatsRole", "StateTable.Arn") == {"dynamodb:PutItem"}
+
+
+@pytest.mark.parametrize(
+    ("role", "reading", "writing", "item"),
+    [
+        ("RouterRole", {"dynamodb:GetItem", "dynamodb:BatchGetItem"}, {"dynamodb:UpdateItem"}, "fleet"),
+        ("StreamingRole", {"dynamodb:GetItem", "dynamodb:BatchGetItem"}, {"dynamodb:UpdateItem"}, "fleet"),
+        ("StatsRole", set(), {"dynamodb:PutItem"}, "facts"),
+    ],
+)
+def test_of_the_state_table_a_function_changes_one_item_and_never_a_client_key(role, reading, writing, item):
+    """client_keys.py reads, fleet_store.py reads and tells the fleet; it puts the facts for the stats job."""
+    on_state = [found for found in deployed().statements(role) if found["Resource"] == "StateTable.Arn"]
+    free = {action for found in on_state if "Condition" not in found for action in as_list(found["Action"])}
+    bound = {action for found in on_state if "Condition" in found for action in as_list(found["Action"])}
+    assert (free, bound) == (reading, writing)
+    conditions = [found["Condition"] for found in on_state if "Condition" in found]
+    assert conditions == [{"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [item]}}]
+    told = operations("client_keys.py", "fleet_store.py")
+    assert {f"dynamodb:{operation}" for operation in told} == {
+        "dynamodb:GetItem",
+        "dynamodb:BatchGetItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:PutItem",
+    }
 
 
 @pytest.mark.parametrize("role", ["RouterRole", "StreamingRole"])

@@ -16,7 +16,7 @@ from starlette.types import Scope
 from llm_router import deadlines, http_requests, http_responses
 from llm_router.candidates import Configuration, Delivery
 from llm_router.chat_requests import ChatRequest
-from llm_router.client_keys import ANYONE, ClientKey, ClientKeys
+from llm_router.client_keys import ANYONE, ClientKey, ClientKeys, Role
 from llm_router.dispatcher import Deadline, Dispatcher, RequestFailedError
 from llm_router.errors import (
     AnswerTooLargeError,
@@ -24,10 +24,11 @@ from llm_router.errors import (
     InternalError,
     InvalidRequestError,
     NotFoundError,
+    OperatorOnlyError,
     StatsUnavailableError,
     StoreError,
 )
-from llm_router.http_requests import GenerateRequest
+from llm_router.http_requests import GenerateRequest, SwitchRequest
 from llm_router.live import LiveResponse
 from llm_router.overview import Overview
 from llm_router.prompts import Prompt
@@ -75,7 +76,7 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
     @app.post("/generate")
     async def generate(request: Request, key: ClientKey = signed_in) -> Response:
         body = await http_requests.read_json(request, GenerateRequest, max_bytes=doors.max_body_bytes)
-        limit_s = deadlines.remaining_s(request.scope, most_s=doors.gateway_timeout_s)
+        limit_s = deadlines.limit_s(request.scope, most_s=doors.gateway_timeout_s)
         deadline = Deadline(default_s=limit_s, limit_s=limit_s)
         answer = await doors.dispatcher.answer(body.as_prompt(), key_id=key.key_id, deadline=deadline)
         request.state.record = answer.record
@@ -85,7 +86,7 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
     async def chat_completions(request: Request, key: ClientKey = signed_in) -> Response:
         body = await http_requests.read_json(request, ChatRequest, max_bytes=doors.max_body_bytes)
         prompt = body.as_prompt()
-        limit_s = deadlines.remaining_s(request.scope, most_s=STREAMING_TIMEOUT_AT_MOST_S)
+        limit_s = deadlines.limit_s(request.scope, most_s=STREAMING_TIMEOUT_AT_MOST_S)
         deadline = Deadline(default_s=STREAMING_TIMEOUT_S, limit_s=limit_s)
         dispatch = functools.partial(doors.dispatcher.answer, prompt, key_id=key.key_id, deadline=deadline)
         if body.stream:
@@ -119,6 +120,13 @@ def _open_windows(app: FastAPI, doors: Doors, signed_in: Any) -> None:
     @app.get("/providers", dependencies=[signed_in])
     async def providers() -> Response:
         return http_responses.as_json(await doors.overview.providers())
+
+    @app.put("/providers/{name}")
+    async def switch_provider(name: str, request: Request, key: ClientKey = signed_in) -> Response:
+        if key.role is not Role.OPERATOR:
+            raise OperatorOnlyError("Only a key with the role operator may switch a provider.")
+        body = await http_requests.read_json(request, SwitchRequest, max_bytes=doors.max_body_bytes)
+        return http_responses.as_json(await doors.overview.switch(name, enabled=body.enabled, reason=body.reason))
 
     @app.get("/v1/models", dependencies=[signed_in])
     async def models() -> Response:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 
 from starlette.types import Scope
+
+from llm_router.errors import InvalidRequestError
 
 RESERVE_S = 1.0
 """Kept back from each limit for the way back."""
 
 ADAPTER_CONTEXT = b"x-amzn-lambda-context"
 """Lambda's context as the Lambda Web Adapter hands it on: JSON, `deadline` in milliseconds since 1970."""
+
+
+ASKED = b"x-router-timeout-s"
+"""The header by which a caller asks for an answer or an error within so many seconds."""
+
+
+def limit_s(scope: Scope, *, most_s: float) -> float:
+    """The smallest of what is left and what the caller asks for. Raises InvalidRequestError."""
+    left_s = remaining_s(scope, most_s=most_s)
+    asked = dict(scope["headers"]).get(ASKED)
+    return left_s if asked is None else min(left_s, _asked_s(asked))
 
 
 def remaining_s(scope: Scope, *, most_s: float) -> float:
@@ -28,6 +42,16 @@ def remaining_s(scope: Scope, *, most_s: float) -> float:
     if adapted is not None:
         limits_s.append(adapted)
     return min(limits_s) - RESERVE_S
+
+
+def _asked_s(text: bytes) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise InvalidRequestError(f"{ASKED.decode()} must be a number of seconds above 0.")
+    return seconds
 
 
 def _waited_s(event: object) -> float | None:

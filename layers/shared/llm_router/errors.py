@@ -9,9 +9,11 @@
         +-- InvalidRequestError           400 invalid_request, with `param`
         +-- RequestTooLargeError          413 request_too_large
         +-- InvalidApiKeyError            401 invalid_api_key
+        +-- OperatorOnlyError             403 operator_only
         +-- KeyStoreUnavailableError      503 key_store_unavailable
         +-- NotFoundError                 404 not_found
         +-- StatsUnavailableError         503 stats_unavailable
+        +-- SwitchUnavailableError        503 switch_unavailable
         +-- InternalError                 500 internal_error
         +-- RequestError                  a request that was accepted and then could not be served
             +-- ContentFilterError            400 content_filter
@@ -108,6 +110,14 @@ class InvalidApiKeyError(CallerError):
     type = "authentication_error"
 
 
+class OperatorOnlyError(CallerError):
+    """What only a client key with the role `operator` may do."""
+
+    status = 403
+    code = "operator_only"
+    type = "permission_error"
+
+
 class KeyStoreUnavailableError(CallerError):
     """The client key can't be checked because its store is out of reach, and it is not in the cache."""
 
@@ -126,6 +136,13 @@ class StatsUnavailableError(CallerError):
 
     status = 503
     code = "stats_unavailable"
+
+
+class SwitchUnavailableError(CallerError):
+    """A provider can't be switched: the store that tells the fleet is out of reach."""
+
+    status = 503
+    code = "switch_unavailable"
 
 
 class InternalError(CallerError):

@@ -33,6 +33,7 @@ UNREAD_CACHED_FOR_S = 5.0
 ANSWERED_WITHIN_S = 0.5
 """Routing gets by on what it knows, or on nothing."""
 
+SWITCHED_WITHIN_S = 5.0
 SWAPS_AT_MOST = 5
 SUCCESSES_WRITTEN_EACH = 16
 """So many successes beside failures are written one by one; more are written as samples, each with its weight."""
@@ -57,7 +58,6 @@ class Fleet:
         self._clock = clock
         self._logger = logger
         self._health: dict[str, Health] = {}
-        self._texts: Mapping[str, str] = {}
         self._switched_off: Mapping[str, Switch] = {}
         self._facts: Mapping[str, Facts] = {}
         self._due_at_s = dict.fromkeys(Shared, float("-inf"))
@@ -75,6 +75,8 @@ class Fleet:
         """Whether the candidate may be tried now. A half-open one takes the fleet's only probe, for `lease_s`."""
         now = self._clock.now()
         known = self._health.get(candidate, HEALTHY)
+        if known.closed_until(now) is not None:
+            return False
         if not known.needs_probe(now):
             return True
 
@@ -82,10 +84,8 @@ class Fleet:
             is_free = health.needs_probe(now) and health.closed_until(now) is None
             return health.probed(now=now, lease_s=lease_s) if is_free else health
 
-        if known.closed_until(now) is not None:
-            return False
         try:
-            has_lease = await self._swap(candidate, lease)
+            has_lease = await self._swap(candidate, known, lease)
         except (StoreError, TimeoutError):
             self._health[candidate] = lease(known)
             return True
@@ -107,12 +107,12 @@ class Fleet:
         if changed == known or is_sampled_out:
             return None
         self._health[candidate] = changed
-        return asyncio.create_task(self._tell(candidate, change))
+        return asyncio.create_task(self._tell(candidate, known, change))
 
     async def switch(self, provider: str, switched_off: Switch | None) -> None:
-        """Take a provider out, or back with None. Raises StoreError."""
+        """Take a provider out, or back with None. Raises StoreError or TimeoutError."""
         text = fleet_items.switch_text(switched_off) if switched_off else None
-        await asyncio.to_thread(self._store.put, SWITCH + provider, text)
+        await asyncio.wait_for(asyncio.to_thread(self._store.put, SWITCH + provider, text), SWITCHED_WITHIN_S)
         self._due_at_s[Shared.FLEET] = float("-inf")
 
     def _due(self) -> list[Shared]:
@@ -139,7 +139,6 @@ class Fleet:
             self._due_at_s[item] = self._clock.monotonic_s() + after_s
 
     def _take(self, texts: Mapping[str, str]) -> None:
-        self._texts = dict(texts)
         self._switched_off = {
             name.removeprefix(SWITCH): fleet_items.switch(text)
             for name, text in texts.items()
@@ -151,39 +150,34 @@ class Fleet:
             if name.startswith(BREAKER)
         }
 
-    async def _tell(self, candidate: str, change: Change) -> None:
+    async def _tell(self, candidate: str, known: Health, change: Change) -> None:
         try:
-            await self._swap(candidate, change)
+            await self._swap(candidate, known, change)
         except (StoreError, TimeoutError) as error:
             self._logger.warning("fleet not told", event="fleet.untold", reason=str(error) or "too slow")
 
-    async def _swap(self, candidate: str, change: Change) -> bool:
+    async def _swap(self, candidate: str, known: Health, change: Change) -> bool:
         """Change a breaker for the whole fleet; whether it was this process that did.
 
         Raises StoreError or TimeoutError.
         """
-        name = BREAKER + candidate
-        before, after, has_changed = await asyncio.wait_for(
-            asyncio.to_thread(self._swapped, name, self._texts.get(name), change), ANSWERED_WITHIN_S
+        text, has_changed = await asyncio.wait_for(
+            asyncio.to_thread(self._swapped, candidate, known, change), ANSWERED_WITHIN_S
         )
-        text = after if has_changed else before
-        self._texts = {**self._texts, name: text} if text else {k: v for k, v in self._texts.items() if k != name}
-        if (health := fleet_items.health(text)) == HEALTHY:
-            self._health.pop(candidate, None)
-        else:
-            self._health[candidate] = health
+        self._health[candidate] = fleet_items.health(text)
         return has_changed
 
-    def _swapped(self, name: str, before: str | None, change: Change) -> tuple[str | None, str | None, bool]:
-        """Blocking. What the value was and became, and whether it was changed here."""
+    def _swapped(self, candidate: str, known: Health, change: Change) -> tuple[str | None, bool]:
+        """Blocking. What the breaker's text is now, and whether it was changed here; `known` is where to begin."""
+        name, before = BREAKER + candidate, fleet_items.breaker_text(known)
         for _ in range(SWAPS_AT_MOST):
             after = fleet_items.breaker_text(change(fleet_items.health(before)))
             if after == before:
-                return before, before, False
+                break
             try:
                 self._store.swap(name, before, after)
             except OvertakenError as error:
                 before = error.current
             else:
-                return before, after, True
-        return before, before, False
+                return after, True
+        return before, False

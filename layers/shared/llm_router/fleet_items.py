@@ -16,7 +16,8 @@ from llm_router.routing import Facts
 
 BREAKER = "breaker#"
 SWITCH = "switch#"
-FACTS = "facts"
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError)
+"""What text of another form leads to; the last two are what a time far off raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def health(text: str | None) -> Health:
             open_until=_from_ms(values.get("open_until")),
             probing_until=_from_ms(values.get("probing_until")),
         )
-    except (ValueError, TypeError, AttributeError):
+    except UNREADABLE:
         return HEALTHY
 
 
@@ -73,7 +74,7 @@ def switch(text: str) -> Switch:
     try:
         values = json.loads(text)
         return Switch(_from_ms(values["since"]) or datetime.fromtimestamp(0, UTC), str(values["reason"]))
-    except (ValueError, TypeError, KeyError):
+    except UNREADABLE:
         return Switch(datetime.fromtimestamp(0, UTC))
 
 
@@ -94,7 +95,7 @@ def facts_text(facts: Mapping[str, Facts]) -> str:
 def facts(text: str | None) -> dict[str, Facts]:
     try:
         return {name: _facts(values) for name, values in json.loads(text or "{}").items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except UNREADABLE:
         return {}
 
 

@@ -6,7 +6,6 @@ Blocking; raises StoreError when DynamoDB does not do its part.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -34,17 +33,17 @@ class OvertakenError(RouterError):
         super().__init__("another process has changed the value meanwhile")
 
 
-@dataclass(frozen=True, slots=True)
 class FleetStore:
-    client: Callable[[], DynamoDBClient]
-    table: str
+    def __init__(self, client: Callable[[], DynamoDBClient], *, table: str) -> None:
+        self._client = client
+        self._table = table
 
     def read(self, wanted: Collection[Shared]) -> dict[Shared, Mapping[str, str]]:
         """The text values of each item wanted, by name; nothing for an item that is not there."""
         keys: list[Any] = [_key(item) for item in sorted(wanted)]
         with aws.asking("BatchGetItem"):
-            answer = self.client().batch_get_item(RequestItems={self.table: {"Keys": keys, "ConsistentRead": True}})
-            items = answer["Responses"].get(self.table, [])
+            answer = self._client().batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
+            items = answer["Responses"].get(self._table, [])
         if answer.get("UnprocessedKeys"):
             raise StoreError("BatchGetItem", "throttled")
         found = {Shared(item["pk"]["S"]): _texts(item) for item in items}
@@ -56,8 +55,8 @@ class FleetStore:
         texts = {":before": before, ":after": after}
         values: Any = {place: {"S": text} for place, text in texts.items() if text is not None}
         try:
-            self.client().update_item(
-                TableName=self.table,
+            self._client().update_item(
+                TableName=self._table,
                 Key=_key(Shared.FLEET),
                 UpdateExpression="SET #name = :after" if after is not None else "REMOVE #name",
                 ConditionExpression=condition,
@@ -75,8 +74,8 @@ class FleetStore:
         """Set or remove one value of the fleet's item, whatever it was."""
         values: Any = {} if text is None else {"ExpressionAttributeValues": {":text": {"S": text}}}
         with aws.asking("UpdateItem"):
-            self.client().update_item(
-                TableName=self.table,
+            self._client().update_item(
+                TableName=self._table,
                 Key=_key(Shared.FLEET),
                 UpdateExpression="REMOVE #name" if text is None else "SET #name = :text",
                 ExpressionAttributeNames={"#name": name},
@@ -85,7 +84,7 @@ class FleetStore:
 
     def put_facts(self, text: str) -> None:
         with aws.asking("PutItem"):
-            self.client().put_item(TableName=self.table, Item={**_key(Shared.FACTS), "facts": {"S": text}})
+            self._client().put_item(TableName=self._table, Item={**_key(Shared.FACTS), "facts": {"S": text}})
 
 
 def _key(item: Shared) -> dict[str, Any]:

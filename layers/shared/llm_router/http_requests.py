@@ -6,7 +6,7 @@ from contextlib import aclosing
 from decimal import Decimal
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.requests import Request
 
@@ -43,6 +43,7 @@ _WORDS = {
     "string_type": "{field} must be a string.",
     "string_unicode": "{field} holds text that is not valid Unicode.",
     "string_too_short": "{field} must not be empty.",
+    "bool_type": "{field} must be true or false.",
     "int_type": "{field} must be a whole number.",
     "number_type": "{field} must be a number.",
     "extra_forbidden": "{field} is not a known field.",
@@ -82,6 +83,15 @@ class GenerateRequest(BaseModel):
         if self.optimize in ("safe", "trim"):
             return [{"kind": "not_in_effect", "message": "optimize has no effect yet; the prompt was sent as it is."}]
         return []
+
+
+class SwitchRequest(BaseModel):
+    """The body of `PUT /providers/{name}`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    enabled: StrictBool
+    reason: Annotated[StrictStr, Field(max_length=200)] = ""
 
 
 async def read_json(request: Request, kind: type[Body], *, max_bytes: int) -> Body:

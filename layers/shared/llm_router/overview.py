@@ -10,7 +10,9 @@ from llm_router import figures
 from llm_router.aggregator import Aggregator
 from llm_router.candidates import Candidate, Configuration, Price
 from llm_router.clock import Clock
+from llm_router.errors import NotFoundError, StoreError, SwitchUnavailableError
 from llm_router.fleet import Fleet, FleetView
+from llm_router.fleet_items import Switch
 from llm_router.health import HEALTHY
 from llm_router.provider_keys import KeyReader
 from llm_router.routing import Facts
@@ -51,6 +53,18 @@ class Overview:
                 for candidate in self.configuration.candidates
             ],
         }
+
+    async def switch(self, provider: str, *, enabled: bool, reason: str) -> dict[str, object]:
+        """The body of `PUT /providers/{name}`. Raises NotFoundError or SwitchUnavailableError."""
+        if provider not in {candidate.provider.name for candidate in self.configuration.candidates}:
+            raise NotFoundError("There is no provider of that name.")
+        switch = None if enabled else Switch(self.clock.now(), reason)
+        try:
+            await self.fleet.switch(provider, switch)
+        except (StoreError, TimeoutError) as error:
+            raise SwitchUnavailableError("The provider can't be switched right now.", retry_after_s=5) from error
+        since = figures.timestamp(switch.since) if switch else None
+        return {"provider": provider, "enabled": enabled, "reason": reason or None, "since": since}
 
     def _state(self, candidate: Candidate, fleet: FleetView, keys: Mapping[str, str]) -> dict[str, object]:
         name = candidate.provider.name

@@ -39,7 +39,7 @@ def router(environ: Mapping[str, str]) -> FastAPI:
     configured = configuration.load(read.providers_file, catalogue=Catalogue())
     books = _books(read, clock)
     keys = _provider_keys(read, environ, clock, logger)
-    fleet = Fleet(FleetStore(aws.dynamodb, read.state_table), clock=clock, logger=logger)
+    fleet = Fleet(FleetStore(aws.dynamodb, table=read.state_table), clock=clock, logger=logger)
     doors = app.Doors(
         configuration=configured,
         client_keys=ClientKeys(aws.dynamodb, table=read.state_table, clock=clock) if read.require_client_key else None,
@@ -82,7 +82,7 @@ def stats_job(environ: Mapping[str, str]) -> StatsJob:
         aggregator=books.aggregator,
         statistics=books.statistics,
         checkpoints=books.checkpoints,
-        fleet_store=FleetStore(aws.dynamodb, read.state_table),
+        fleet_store=FleetStore(aws.dynamodb, table=read.state_table),
         publisher=publisher,
         clock=clock,
         logger=Logger(service="stats"),
