@@ -55,7 +55,8 @@ def test_without_a_valid_key_a_door_stays_shut(stack, method, path, headers):
 
 
 def test_a_key_opens_in_either_header(stack):
-    assert stack.get("/v1/models", **{"x-api-key": stack.client_key}).status == 200
+    answer = stack.get("/v1/models", **{"x-api-key": stack.client_key})
+    assert answer.status == 200
 
 
 @pytest.mark.parametrize(("body", "param"), BAD_BODIES)
@@ -128,10 +129,19 @@ def test_the_figures_know_a_request_at_once(stack, answer):
     assert stats["totalCost"] >= provider["cost"] >= answer.json()["cost"]
 
 
-def test_an_estimate_names_the_candidates_in_the_order_in_which_they_would_be_tried(stack):
-    answer = stack.post("/estimate", PROMPT)
-    assert answer.status == 200
-    assert answer.json() == 0
+def test_an_estimate_names_each_candidate_once_the_able_ones_cheapest_first(stack):
+    answer = stack.post("/estimate", {**PROMPT, "max_tokens": 16, "strategy": "cheapest"})
+    assert answer.status == 200, answer.body
+    able, left_out = answer.json()["candidates"], answer.json()["excluded"]
+    costs = [candidate["expectedCost"] for candidate in able]
+    assert costs == sorted(costs, key=lambda cost: Decimal("Infinity") if cost is None else cost)
+    assert all(candidate["reason"] for candidate in [*able, *left_out])
+    named = [f"{candidate['provider']}/{candidate['model']}" for candidate in [*able, *left_out]]
+    listed = stack.get("/providers", **stack.signed_in).json()["candidates"]
+    assert len(named) == len(set(named))
+    assert {*named} <= {candidate["candidate"] for candidate in listed}
+    closed = {candidate["candidate"] for candidate in listed if candidate["state"] == "closed"}
+    assert closed.intersection(named) == {*named[: len(able)]} != set()
 
 
 def test_a_streamed_answer_comes_in_the_form_that_openai_clients_read(streamed):
@@ -179,6 +189,23 @@ def test_an_openai_client_is_answered_whole_and_counted_as_any_other(stack):
     assert body["usage"]["cost"] == Decimal("0.000001")
     assert after["totalRequests"] - before["totalRequests"] == 1
     assert after["totalCost"] - before["totalCost"] == Decimal("0.000001")
+
+
+@pytest.mark.emulated_only("needs providers whose prices and answers it knows")
+@pytest.mark.parametrize("body", [PROMPT, CHAT], ids=["generate", "chat"])
+def test_an_estimate_is_the_plan_with_its_costs_and_asks_and_counts_nothing(stack, providers, body):
+    before = stack.get("/stats", **stack.signed_in).json()["totalRequests"]
+    calls = {name: len(provider.calls) for name, provider in providers.items()}
+    told = stack.post("/estimate", {**body, "max_tokens": 5}).json()  # as many as each of them answers with
+    found = [(place["provider"], place["model"], place["expectedCost"]) for place in told["candidates"]]
+    assert (told["promptTokens"], told["tokensBasis"]) == (10, "estimated")
+    assert found == [("steady", "small", Decimal("0.000001")), ("dear", "large", Decimal("0.0001"))]
+    assert told["candidates"][0]["reason"].startswith("cheapest")
+    assert [(item["provider"], item["model"], item["reason"]) for item in told["excluded"]] == [
+        ("unstored", "tiny", "no_key")
+    ]
+    assert {name: len(provider.calls) for name, provider in providers.items()} == calls
+    assert stack.get("/stats", **stack.signed_in).json()["totalRequests"] == before
 
 
 @pytest.mark.emulated_only("needs a provider whose received headers it sees")
