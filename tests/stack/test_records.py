@@ -9,7 +9,7 @@ import pytest
 
 from llm_router import journal_items
 from llm_router.usage import RecordState
-from stack.deployed_stack import leaked
+from stack.deployed_stack import refuse_leaks
 
 LOGGED_WITHIN_S = 60
 PROMPT = "Say hello in five words."
@@ -58,7 +58,7 @@ def test_a_record_expires_when_the_stack_says(stack, item):
 
 
 def test_a_record_holds_neither_prompt_nor_answer_nor_key(stack, answer, item):
-    assert not leaked(json.dumps(item), PROMPT, answer.json()["response"], stack=stack)
+    refuse_leaks(json.dumps(item), PROMPT, answer.json()["response"], stack=stack)
 
 
 def test_a_client_key_is_stored_as_a_hash(stack):
@@ -67,7 +67,7 @@ def test_a_client_key_is_stored_as_a_hash(stack):
         TableName=stack.outputs["StateTable"], Key={"pk": {"S": f"client-key#{key_id}"}}
     )
     assert "secret_sha256" in found["Item"]
-    assert not leaked(json.dumps(found["Item"]), stack=stack)
+    refuse_leaks(json.dumps(found["Item"]), stack=stack)
 
 
 def test_a_request_is_one_line_in_the_functions_own_log_group(answer, line):
@@ -77,4 +77,4 @@ def test_a_request_is_one_line_in_the_functions_own_log_group(answer, line):
 
 
 def test_a_log_line_holds_neither_prompt_nor_answer_nor_key(stack, answer, line):
-    assert not leaked(line, PROMPT, answer.json()["response"], stack=stack)
+    refuse_leaks(line, PROMPT, answer.json()["response"], stack=stack)
