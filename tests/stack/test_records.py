@@ -17,7 +17,11 @@ PROMPT = "Say hello in five words."
 
 @pytest.fixture
 def item(stack, answer):
-    key = journal_items.to_item(journal_items.journal_key(answer.json()["requestId"]))
+    return item_of(stack, answer.json()["requestId"])
+
+
+def item_of(stack, request_id):
+    key = journal_items.to_item(journal_items.journal_key(request_id))
     found = stack.client("dynamodb").get_item(TableName=stack.outputs["LedgerTable"], Key=key, ConsistentRead=True)
     return found["Item"]
 
@@ -49,6 +53,15 @@ def test_a_request_is_in_the_ledger_once_settled_at_its_cost(answer, item):
     assert record.cost.usd == body["cost"]
     assert record.tokens.total == body["tokens"]
     assert record.metadata == {"by": "make e2e"}
+
+
+def test_a_streamed_request_is_in_the_ledger_by_the_time_that_its_stream_has_ended(stack, streamed):
+    item = item_of(stack, streamed.headers["x-request-id"])
+    record = journal_items.record_of(item)
+    assert record.state is RecordState.SETTLED
+    assert record.tokens.total > 0
+    assert record.metadata == {"by": "make e2e"}
+    refuse_leaks(json.dumps(item), PROMPT, stack=stack)
 
 
 def test_a_record_expires_when_the_stack_says(stack, item):
