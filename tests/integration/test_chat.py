@@ -368,7 +368,8 @@ def lacking(server, **lacks):
 
     found = yaml.safe_load(served_router.configuration(server))
     for provider in found["providers"]:
-        provider["models"][0]["lacks"] = lacks.get(provider["name"], [])
+        if lacks.get(provider["name"]):
+            provider["models"][0]["lacks"] = lacks[provider["name"]]
     return yaml.safe_dump(found)
 
 
