@@ -49,11 +49,6 @@ class _Line:
             await self.open(headers)
             await self.send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def stay_alive(self) -> None:
-        """A comment; none where a writer is waiting for the caller to read, who knows then that the stream lives."""
-        if not self.turn.locked():
-            await self.write(b": waiting\n\n", {})
-
     async def finish(self, events: Sequence[bytes], headers: Mapping[str, str]) -> None:
         """The last events and the end. A caller that does not read is not waited for for ever."""
         with suppress(TimeoutError):
@@ -132,7 +127,7 @@ async def _attend(answering: asyncio.Future[Answer], line: _Line, receive: Recei
             if not answering.done():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(KEEP_ALIVE_S):
-                        await line.stay_alive()
+                        await line.write(b": waiting\n\n", {})
     finally:
         hanging_up.cancel()
         await asyncio.wait({hanging_up})
