@@ -582,10 +582,22 @@ def test_the_routes_deadline_is_kept(start):
     assert router.record().attempts[0].outcome is Outcome.TIMEOUT
 
 
-def test_an_image_over_the_limit_is_refused_and_not_kept(start):
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 6_000_000}}
+def showing(size_bytes):
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * size_bytes}}
+    return [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]
+
+
+def test_a_large_image_goes_upstream_as_it_came_and_is_no_long_prompt(start):
+    router = start(first=FIRST, limits={"context_window": 10_000})
+    assert router.ask(messages=showing(3_000_000)).status_code == 200
+    assert sent_to(router)["messages"] == showing(3_000_000)
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_an_image_over_the_limit_is_refused_and_not_kept(start, is_streamed):
     router = start(first=FIRST)
-    answer = router.ask(messages=[{"role": "user", "content": [image]}])
+    answer = router.ask(messages=showing(6_000_000), stream=is_streamed)
+    assert router.providers["first"].calls == []
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
     assert router.records() == []
 
