@@ -454,6 +454,19 @@ def test_one_who_hangs_up_just_before_the_end_is_recorded_at_what_the_provider_t
     assert router.comes_to_rest()
 
 
+def test_one_who_hangs_up_on_a_verified_stream_has_seen_nothing_and_is_recorded(start, gate, impatient):
+    del impatient
+    router = start(first=leaves_at(gate, chunk(delta(content="Hel"), usage=USAGE)), second=SECOND)
+    with router.open(headers=VERIFIED) as stream:
+        gate.pass_through()
+        assert {stream.next_event() for _ in range(3)} == {": waiting"}
+    record = router.record()
+    (attempt,) = record.attempts
+    assert (record.error, attempt.outcome) == ("abandoned", Outcome.ABANDONED)
+    assert attempt.cost.usd > 0
+    assert router.comes_to_rest()
+
+
 def test_one_who_hangs_up_at_the_end_has_had_a_whole_answer(start):
     router = start(first=says("Hello."))
     with router.open() as stream:
