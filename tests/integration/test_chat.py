@@ -10,6 +10,9 @@ import pytest
 import served_router
 from integration import records
 from integration.conftest import open_books
+from integration.tables import STATE_TABLE
+from llm_router import fleet_items, routing_facts
+from llm_router.fleet_store import FleetStore
 from llm_router.usage import CostBasis, Outcome
 from served_router import COMES_TO_BE_WITHIN_S, request
 from streaming_provider import (
@@ -266,7 +269,7 @@ def test_a_fault_in_reading_costs_neither_the_answer_nor_its_shape(start):
 
 
 def know_latencies(dynamodb, **latency_ms):
-    """What the fleet knows, as the aggregator has written it."""
+    """What the fleet knows, as the stats function has written it."""
     books = open_books(dynamodb)
     for name, milliseconds in latency_ms.items():
         candidate = f"{name}/model"
@@ -275,6 +278,8 @@ def know_latencies(dynamodb, **latency_ms):
         books.ledger.settle(records.settled(opened, served, at=books.moving.at))
     books.moving.move(120)
     assert books.aggregator.run(limit_s=10).records == len(latency_ms)
+    facts = routing_facts.gathered(books.checkpoints, now=books.moving.at)
+    FleetStore(lambda: dynamodb, table=STATE_TABLE).put_facts(fleet_items.facts_text(facts))
 
 
 @pytest.mark.parametrize(

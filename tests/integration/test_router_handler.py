@@ -305,3 +305,93 @@ def test_one_json_line_a_request_is_logged(router, capsys):
 def test_every_event_gets_the_answer_that_its_name_promises(router, name):
     expected = 400 if any(word in name for word in ("bad", "broken", "unknown")) else 200
     assert router.start().call(handlers.event(name))[0] == expected
+
+
+# Operators.
+
+
+def switch(router, name, body, **headers):
+    event = handlers.post("/providers/{name}", body, **headers)
+    return router.call(event | {"httpMethod": "PUT", "path": f"/providers/{name}"})
+
+
+def test_a_provider_is_switched_off_and_on_again_without_a_deployment(router):
+    router.start()
+    status, _, told = switch(router, "cheap", {"enabled": False, "reason": "maintenance"})
+    assert (status, told["provider"], told["enabled"], told["reason"]) == (200, "cheap", False, "maintenance")
+    assert router.generate()[2]["provider"] == "dear"
+    _, _, listed = router.call(handlers.event("providers"))
+    (cheap,) = [one for one in listed["candidates"] if one["provider"] == "cheap"]
+    assert (cheap["state"], cheap["reason"], cheap["since"]) == ("switched_off", "maintenance", told["since"])
+    _, _, body = router.start().generate()
+    assert body["provider"] == "dear", "another environment knows of it"
+
+    assert switch(router, "cheap", {"enabled": True})[0] == 200
+    assert router.generate()[2]["provider"] == "cheap"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "code"),
+    [
+        ("nobody", {"enabled": False}, 404, "not_found"),
+        ("cheap", {}, 400, "invalid_request"),
+        ("cheap", {"enabled": "no"}, 400, "invalid_request"),
+        ("cheap", {"enabled": False, "reason": "x" * 201}, 400, "invalid_request"),
+        ("cheap", {"enabled": False, "why": "x"}, 400, "invalid_request"),
+        ("cheap", "{", 400, "invalid_request"),
+    ],
+)
+def test_a_switch_that_makes_no_sense_is_refused(router, name, body, status, code):
+    answered, _, told = switch(router.start(), name, body)
+    assert (answered, told["error"]["code"]) == (status, code)
+    assert router.generate()[2]["provider"] == "cheap"
+
+
+@pytest.mark.parametrize(("role", "status"), [(Role.OPERATOR, 200), (Role.CALLER, 403)])
+def test_only_an_operator_may_switch(router, role, status):
+    issued = client_keys.issue(role=role, label="test", now=datetime.now(UTC))
+    item = {name: {"S": value} for name, value in issued.item.items()}
+    boto3.client("dynamodb").put_item(TableName=STATE_TABLE, Item=item)
+    router.start(REQUIRE_CLIENT_KEY="true")
+    answered, _, told = switch(router, "cheap", {"enabled": False}, authorization=f"Bearer {issued.text}")
+    assert answered == status
+    assert status == 200 or told["error"]["code"] == "operator_only"
+
+
+# The deadline that a caller asks for.
+
+
+def test_a_caller_may_shorten_the_deadline(router):
+    router.cheap.script = router.dear.script = slowly(completion("Late."), seconds=3)
+    status, _, body = router.start().generate(**{"x-router-timeout-s": "2.5"})
+    assert (status, body["error"]["code"]) == (504, "deadline_exceeded")
+
+
+@pytest.mark.parametrize("asked", ["", "soon", "0", "-1", "nan", "inf"])
+def test_a_deadline_that_is_no_time_is_refused(router, asked):
+    status, _, body = router.start().generate(**{"x-router-timeout-s": asked})
+    assert (status, body["error"]["code"]) == (400, "invalid_request")
+    assert router.cheap.calls == []
+
+
+# A half-open candidate.
+
+
+def test_while_another_probes_a_recovering_candidate_the_next_one_answers(router):
+    """And with nobody else to ask, it is asked all the same."""
+    opened = Health(openings=1, reason=OpenReason.FAILING, opened_at=PAST, open_until=PAST)
+    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    router.start()
+    probed = opened.probed(now=datetime.now(UTC), lease_s=60)
+    store.put("breaker#cheap/small", fleet_items.breaker_text(probed))
+    assert router.generate()[2]["provider"] == "dear"
+    assert router.generate({"prompt": "Hi", "model": "cheap/small"})[2]["provider"] == "cheap"
+
+
+def test_a_probe_that_succeeds_closes_the_breaker_for_all(router):
+    opened = Health(openings=1, reason=OpenReason.FAILING, opened_at=PAST, open_until=PAST)
+    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    router.start()
+    store.put("breaker#cheap/small", fleet_items.breaker_text(opened))
+    assert router.generate()[2]["provider"] == "cheap"
+    assert "breaker#cheap/small" not in store.read([Shared.FLEET])[Shared.FLEET]
