@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import boto3
@@ -12,10 +12,14 @@ import pytest
 
 import handlers
 from integration.tables import LEDGER_TABLE, STATE_TABLE
-from llm_router import client_keys
+from llm_router import aws, client_keys, fleet_items
 from llm_router.client_keys import Role
+from llm_router.fleet_store import FleetStore, Shared
+from llm_router.health import Health, OpenReason
 from llm_router.usage import Outcome, RecordState
-from provider_server import always, answer, completion, error, in_turn
+from provider_server import always, answer, completion, error, in_turn, slowly
+
+PAST = datetime.now(UTC) - timedelta(seconds=10)
 
 
 def test_the_cheapest_answers_though_the_dearer_stands_first(router):
