@@ -6,9 +6,13 @@ import os
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from llm_router import wiring
+from llm_router import aws, wiring
 
 _job = wiring.stats_job(os.environ)
+
+# At the start Lambda lends a whole processor, at the first run no more: what makes that one slow is made here.
+aws.dynamodb()
+aws.s3()
 
 
 def handler(_event: object, context: LambdaContext) -> dict[str, object]:
