@@ -1,8 +1,8 @@
 """One execution environment of a function: the built code under AWS's Runtime Interface Emulator.
 
-What differs from Lambda: a folder of links stands for /opt, the build's folder for /var/task, the region's endpoints are
-an emulator's, and web_adapter.py is the Lambda Web Adapter. The emulator of the runtime enforces the timeout, not the
-memory, and starts the runtime at the first invocation.
+What differs from Lambda: a folder of links stands for /opt, the build's folder for /var/task, the region's endpoints
+are an emulator's, and web_adapter.py is the Lambda Web Adapter. The emulator of the runtime enforces the timeout, not
+the memory, and starts the runtime at the first invocation.
 """
 
 from __future__ import annotations
