@@ -32,9 +32,7 @@ class Basis:
     stats_runs_a_month: int
 
 
-def page(
-    router: Sequence[Measured], streaming: Sequence[Measured], stats: Sequence[Measured], *, basis: Basis
-) -> str:
+def page(router: Sequence[Measured], streaming: Sequence[Measured], stats: Sequence[Measured], *, basis: Basis) -> str:
     parts = [
         "# Memory, speed and cost of the functions",
         _opening(basis),
@@ -96,8 +94,8 @@ def _choices(router: Sequence[Measured], streaming: Sequence[Measured], stats: S
             f"{costs.START_AT_MOST_S} s (Lambda breaks it off after 10); and for the two that have callers, a cold "
             f"start that adds more than {costs.COLD_ADDS_AT_MOST_S:.0f} s, or more than "
             f"{costs.WARM_ADDS_AT_MOST_S * 1000:.0f} ms added to every other request. Starts are judged as if Lambda "
-            "lent them nothing. The template's defaults are `RouterMemoryMb`, `StreamingMemoryMb` and `StatsMemoryMb`; to change them see "
-            "[deploying.md](deploying.md#deploy)."
+            "lent them nothing. The template's defaults are `RouterMemoryMb`, `StreamingMemoryMb` and `StatsMemoryMb`; "
+            "to change them see [deploying.md](deploying.md#deploy)."
         ),
     ]
 
@@ -189,13 +187,15 @@ def _method(basis: Basis) -> str:
                 "in it, but not held against the kernel's limit."
             ),
             _bullet(
-                f"DynamoDB, SSM and S3 are an emulator on the same machine, the provider a stand-in over plain HTTP that "
-                f"waits for {provider.WAIT_S} s, which are taken off, and then sends {provider.WORDS} chunks at once. Real ones are some milliseconds further away, and their TLS "
-                "handshakes cost the first request some more."
+                "DynamoDB, SSM and S3 are an emulator on the same machine, the provider a stand-in over plain HTTP "
+                f"that waits for {provider.WAIT_S} s, which are taken off, and then sends {provider.WORDS} chunks at "
+                "once. Real ones are some milliseconds further away, and their TLS handshakes cost the first request some "
+                "more."
             ),
             _bullet(
-                "The streaming function's server is started by its own `run.sh`; what hands it the events stands in for "
-                "AWS's Lambda Web Adapter and is outside of the limits, so the adapter's memory, some 10 MB, is not in it."
+                "The streaming function's server is started by its own `run.sh`; what hands it the events stands in "
+                "for AWS's Lambda Web Adapter and is outside of the limits, so the adapter's own memory and time are "
+                "not in it."
             ),
             _bullet("Not in it: what Lambda needs to fetch the code and to make room before the runtime starts."),
         ]
