@@ -189,8 +189,8 @@ def _method(basis: Basis) -> str:
             _bullet(
                 "DynamoDB, SSM and S3 are an emulator on the same machine, the provider a stand-in over plain HTTP "
                 f"that waits for {provider.WAIT_S} s, which are taken off, and then sends {provider.WORDS} chunks at "
-                "once. Real ones are some milliseconds further away, and their TLS handshakes cost the first request some "
-                "more."
+                "once. Real ones are some milliseconds further away, and their TLS handshakes cost the first request "
+                "some more."
             ),
             _bullet(
                 "The streaming function's server is started by its own `run.sh`; what hands it the events stands in "

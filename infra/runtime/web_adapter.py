@@ -2,7 +2,8 @@
 
 AWS publishes the adapter as a layer of an account's own region. This one does what the streaming function counts on: it
 waits until the readiness path answers, passes the event's headers and body on, tells Lambda's context in a header, and
-ends where the server has ended. Answers go back in one piece: the emulator of the runtime hands over no streams.
+ends as the server has ended, which on Lambda is the runtime itself. Answers go back in one piece: the emulator of the
+runtime hands over no streams.
 
 Its arguments are the command that becomes the server. It has the standard library alone, as it runs in the runtime's
 own Python.
@@ -41,9 +42,16 @@ def main(command: list[str], environ: Mapping[str, str]) -> int:
             answer = _asked(function, *_request(invocation))
         except OSError as error:
             print(f"the server is gone: {type(error).__name__}", file=sys.stderr)
-            return 1
+            return _ended_as(server)
         request_id = invocation.headers["Lambda-Runtime-Aws-Request-Id"]
         _asked(runtime, "POST", f"{INVOCATION}/{request_id}/response", _gateways_answer(answer))
+
+
+def _ended_as(server: subprocess.Popen[bytes]) -> int:
+    status = server.wait()
+    if status < 0:
+        os.kill(os.getpid(), -status)
+    return status or 1
 
 
 class _Answered:
