@@ -45,6 +45,7 @@ def test_half_the_memory_halves_what_time_costs():
         ({"init_s": 5.0}, False, None),
         ({"warm_s": 0.06}, True, "every request"),
         ({"warm_s": 0.06}, False, None),
+        ({"warm_s": 1.1}, False, "catch up"),
     ],
 )
 def test_what_speaks_against_a_size(change, has_callers, speaks):
