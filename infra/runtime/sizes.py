@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -224,13 +225,13 @@ def _limited_when_started(running: Instance, group: Group, memory_mb: int) -> It
                 break
         group.limit_cpu(memory_mb)
 
-    watching = threading.Thread(target=watch)
-    watching.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watching.join()
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        try:
+            yield
+        finally:
+            over.set()
+            watching.result()  # a limit that could not be set must not pass for one
 
 
 def _answered(running: Instance, event: Mapping[str, Any]) -> None:
