@@ -72,14 +72,15 @@ def start(
 
 def stop(child: Child, *, within_s: float = STOP_WITHIN_S) -> None:
     """Ask, then insist."""
-    if child.has_ended:
-        return
-    child.process.terminate()
-    try:
-        child.process.wait(within_s)
-    except subprocess.TimeoutExpired:
-        child.process.kill()
-        child.process.wait()
+    if not child.has_ended:
+        child.process.terminate()
+        try:
+            child.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+    if child.process.stdin:
+        child.process.stdin.close()
 
 
 def stop_when_orphaned() -> None:
