@@ -1,0 +1,83 @@
+"""What clients of all kinds say and are told in these tests."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from streaming_provider import Gate, Script, Wire, chunk, completion, delta, fragments, streams
+
+HELLO = [{"role": "user", "content": "Hello"}]
+PNG = base64.b64encode(bytes.fromhex("89504e470d0a1a0a0000000d49484452")).decode()
+IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"}}
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather in a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+        "strict": True,
+    },
+}
+CITIES = ("Zürich", "Oslo")
+
+TOKENS = [
+    {"token": piece, "logprob": -0.25, "bytes": list(piece.encode()), "top_logprobs": []} for piece in ("Hel", "lo")
+]
+
+
+def choice(index: int = 0, finish: str = "stop", logprobs: object = None, **message: object) -> dict[str, object]:
+    said = {"role": "assistant", "content": None, **message}
+    return {"index": index, "message": said, "logprobs": logprobs, "finish_reason": finish}
+
+
+def call(at: int, city: str) -> dict[str, object]:
+    arguments = json.dumps({"city": city}, ensure_ascii=False)
+    return {"id": f"call_{at}", "type": "function", "function": {"name": "weather", "arguments": arguments}}
+
+
+TWO_CALLS = choice(finish="tool_calls", tool_calls=[call(at, city) for at, city in enumerate(CITIES)])
+
+
+def answers(*choices: dict[str, object], size: int = 3) -> Script:
+    """A whole answer, in pieces of `size`."""
+    return streams(*fragments(completion(choices=list(choices)), size=size))
+
+
+def says_then_waits(piece: str, *pieces: str) -> tuple[Script, Gate]:
+    """The first piece at once, the others when the gate is opened."""
+    gate = Gate()
+
+    def script(wire: Wire) -> None:
+        wire.event(chunk(delta(role="assistant", content=piece)))
+        gate.pass_through()
+        streams(*(chunk(delta(content=more)) for more in pieces), chunk(delta(finish="stop")))(wire)
+
+    return script, gate
+
+
+def breaks_off_after(*pieces: str) -> Script:
+    def script(wire: Wire) -> None:
+        for piece in pieces:
+            wire.event(chunk(delta(content=piece)))
+        wire.cut()
+
+    return script
+
+
+def falls_silent_after(*pieces: str) -> Script:
+    """Until it is hung up on."""
+
+    def script(wire: Wire) -> None:
+        wire.begin()
+        for piece in pieces:
+            wire.event(chunk(delta(content=piece)))
+        wire.wait_for_hang_up()
+
+    return script
