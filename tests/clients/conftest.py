@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import pytest
 
@@ -40,9 +39,3 @@ def router(running):
     yield running
     for played in running.played:
         assert played.provider.failures == [], "a script's own assertion"
-
-
-@pytest.fixture(scope="session")
-def programs():
-    """Where the clients' programs are: beside this Python."""
-    return os.path.dirname(sys.executable)

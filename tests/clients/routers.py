@@ -22,7 +22,6 @@ from streaming_provider import Script, StreamingProvider, StreamingServer, Wire,
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECTS_PYTHON = ROOT / ".venv/bin/python"
-READY_WITHIN_S = 120.0
 
 STEADY = "steady"
 UNABLE = "unable"
@@ -144,7 +143,8 @@ def run_as_function(folder: Path, *, build: str) -> Iterator[Router]:
             text=True,
         )
         try:
-            assert (line := process.stdout.readline()), "the function did not start"
+            line = process.stdout.readline()
+            assert line, "the function did not start"
             ready = json.loads(line)
             yield Router(ready["url"], ready["key"], server)
         finally:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from pathlib import Path
 
 from streaming_provider import Gate, Script, Wire, chunk, completion, delta, fragments, streams
+
+ROOT = Path(__file__).resolve().parents[2]
+README, GUIDE = ROOT / "README.md", ROOT / "docs/openai-clients.md"
+FENCED = re.compile(r"^```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 HELLO = [{"role": "user", "content": "Hello"}]
 PNG = base64.b64encode(bytes.fromhex("89504e470d0a1a0a0000000d49484452")).decode()
@@ -81,3 +87,21 @@ def falls_silent_after(*pieces: str) -> Script:
         wire.wait_for_hang_up()
 
     return script
+
+
+def documented(heading: str, *, url: str, key: str) -> list[str]:
+    """The examples below a heading of the guide, for this router."""
+    section = GUIDE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return _for_router(section, url=url, key=key)
+
+
+def first_example(*, url: str, key: str) -> str:
+    """What the README's first screen shows."""
+    return _for_router(README.read_text(), url=url, key=key)[0]
+
+
+def _for_router(text: str, *, url: str, key: str) -> list[str]:
+    found = [example.replace("http://127.0.0.1:8080", url).replace("llmr_…", key) for example in FENCED.findall(text)]
+    assert found
+    assert all(url in example for example in found[:1])
+    return found

@@ -2,7 +2,7 @@
 
     python started_function.py FOLDER PROVIDERS_FILE [BUILD]
 
-Prints one line of JSON when it is ready, `{"url": …, "key": …}`, and ends when its standard input does.
+Writes one line of JSON when it is ready, `{"url": …, "key": …}`, and ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def main(folder: Path, providers: str, build: str | None) -> None:
         streaming_function.emulated_aws(folder / "aws") as aws,
         streaming_function.deployed(layout, aws, log=folder / "function.log") as instance,
     ):
-        print(json.dumps({"url": f"http://127.0.0.1:{instance.port}", "key": aws.client_key}), flush=True)
+        sys.stdout.write(json.dumps({"url": f"http://127.0.0.1:{instance.port}", "key": aws.client_key}) + "\n")
+        sys.stdout.flush()
         sys.stdin.read()
 
 

@@ -4,6 +4,7 @@
 CLIENTS_VENV := .venv-clients
 CLIENTS_NODE := tests/clients/node
 CLIENT ?=
+STREAMING_BUILD ?=
 
 $(CLIENTS_VENV)/.ready: tests/clients/requirements.txt infra/find_python.sh infra/install.sh
 	@python=$$(bash infra/find_python.sh) || exit 1; \
@@ -26,5 +27,5 @@ curl:
 	}
 
 .PHONY: test-clients
-test-clients: setup curl $(CLIENTS_VENV)/.ready $(CLIENTS_NODE)/node_modules/.ready  ## Real clients against the router: CLIENT=curl for one, STREAMING_BUILD=.aws-sam/build
-	@$(CLIENTS_VENV)/bin/python -m pytest $(if $(CLIENT),tests/clients/test_$(CLIENT).py,tests/clients)
+test-clients: setup curl $(CLIENTS_VENV)/.ready $(CLIENTS_NODE)/node_modules/.ready  ## Real clients against the router; CLIENT=curl for one, STREAMING_BUILD=.aws-sam/build
+	@STREAMING_BUILD="$(STREAMING_BUILD)" $(CLIENTS_VENV)/bin/python -m pytest $(if $(CLIENT),tests/clients/test_$(CLIENT).py,tests/clients)

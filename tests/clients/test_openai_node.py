@@ -88,6 +88,13 @@ def text_of(chunks):
     return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"])
 
 
+def test_the_guides_example_works(router):
+    (example,) = said.documented("Node", url=router.url, key=router.key)
+    command = [NODE, "--input-type=module", "-e", example]
+    run = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout == "Hello."
+
+
 @pytest.mark.parametrize("ending", ["", "/"])
 def test_only_the_base_url_changes(router, node, ending):
     answer = node.answer("whole", options={"baseURL": router.base_url + ending})

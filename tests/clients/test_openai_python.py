@@ -51,15 +51,24 @@ def text_of(stream):
 # Text.
 
 
-def test_the_one_line_that_changes_is_the_base_url(router):
-    """As in the README."""
-    client = OpenAI(base_url=router.base_url, api_key=router.key)
-    answer = client.chat.completions.create(model="auto", messages=[{"role": "user", "content": "What is a router?"}])
+def test_the_one_line_that_changes_is_the_one_on_the_readmes_first_screen(router):
+    example = said.first_example(url=router.url, key=router.key)
+    changed, asked = example.splitlines()
+    assert changed.startswith("client = OpenAI(base_url=")
+    found = {"OpenAI": OpenAI}
+    exec(f"{changed}\nanswer = {asked}", found)  # noqa: S102  # the README's own lines
+    answer = found["answer"]
     assert answer.choices[0].message.content == "Hello."
     assert answer.choices[0].finish_reason == "stop"
     assert answer.model == "served-model"
     assert answer.object == "chat.completion"
     assert answer.usage.total_tokens == 15
+
+
+def test_the_guides_example_works(router, capsys):
+    (example,) = said.documented("Python", url=router.url, key=router.key)
+    exec(example, {})  # noqa: S102  # the guide's own lines
+    assert capsys.readouterr().out == "Hello."
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
@@ -326,7 +335,7 @@ def test_wishes_of_the_router_go_in_extra_body(router, client):
     assert not {"models", "metadata"} & able.sent.keys()
 
 
-def test_what_no_model_can_do_is_a_bad_request_that_names_it(router, client):
+def test_what_no_model_can_do_is_a_bad_request_that_names_it(client):
     with pytest.raises(openai.BadRequestError, match="tools") as told:
         ask(client, f"{UNABLE}/model", tools=[WEATHER])
     assert told.value.code == "invalid_request"
@@ -391,7 +400,7 @@ def test_a_streams_headers_tell_who_is_answering(router, client):
         (streams({"error": {"message": "no"}}), openai.InternalServerError, 502, "all_providers_failed"),
     ],
 )
-def test_errors_of_providers_are_the_sdks_own_exceptions(router, script, kind, status, code, streamed):
+def test_errors_of_providers_are_the_sdks_own_exceptions(router, script, kind, status, code, streamed):  # noqa: PLR0917  # a table's columns
     """A provider that turns the router's key away says nothing about the caller's."""
     played = router.plays(script)
     with pytest.raises(kind) as told:
