@@ -74,11 +74,11 @@ def stop(child: Child, *, within_s: float = STOP_WITHIN_S) -> None:
     """Ask, then insist."""
     if not child.has_ended:
         child.process.terminate()
-        try:
-            child.process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            child.process.kill()
-            child.process.wait()
+    try:
+        child.process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        child.process.kill()
+        child.process.wait()
     if child.process.stdin:
         child.process.stdin.close()
 

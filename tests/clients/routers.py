@@ -31,7 +31,7 @@ PRICE = {"input": 1, "output": 2}
 COST = Decimal("0.00002")
 """What an answer with `streaming_provider.USAGE` costs: 10 tokens in, 5 out."""
 
-PLAIN, HASTY = 200, 40
+PLAIN, HASTY = 400, 40
 HASTY_ROUTE_S = 2.0
 
 

@@ -400,7 +400,7 @@ def test_a_streams_headers_tell_who_is_answering(router, client):
         (streams({"error": {"message": "no"}}), openai.InternalServerError, 502, "all_providers_failed"),
     ],
 )
-def test_errors_of_providers_are_the_sdks_own_exceptions(router, script, kind, status, code, streamed):  # noqa: PLR0917  # a table's columns
+def test_errors_of_providers_are_the_sdks_own_exceptions(router, script, kind, status, code, streamed):
     """A provider that turns the router's key away says nothing about the caller's."""
     played = router.plays(script)
     with pytest.raises(kind) as told:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import httpx
 import pytest
 
 import served_router
@@ -12,6 +13,7 @@ from llm_router.usage import CostBasis, Outcome
 from served_router import COMES_TO_BE_WITHIN_S, request
 from streaming_provider import (
     USAGE,
+    Gate,
     chunk,
     completion,
     delta,
@@ -553,6 +555,24 @@ def test_the_routes_deadline_is_kept(start):
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
     assert answer.headers["x-should-retry"] == "false"
     assert router.record().attempts[0].outcome is Outcome.TIMEOUT
+
+
+def test_one_who_hangs_up_lets_the_provider_go_and_is_recorded_at_what_had_come(start):
+    let_go = Gate()
+
+    def script(wire):
+        wire.event(chunk(delta(content="Hel")))
+        wire.wait_for_hang_up()
+        let_go.set()
+
+    router = start(first=script)
+    with pytest.raises(httpx.ReadTimeout):
+        router.client.post("/v1/chat/completions", json=request(), timeout=1.0)
+    let_go.pass_through()
+    record = router.record()
+    assert (record.error, record.cost.basis) == ("abandoned", CostBasis.ESTIMATED)
+    assert record.cost.usd > 0
+    assert router.comes_to_rest()
 
 
 def test_an_image_over_the_limit_is_refused_and_not_kept(start):

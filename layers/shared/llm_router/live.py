@@ -66,7 +66,7 @@ class LiveResponse(Response):
 
         answering = asyncio.ensure_future(self._dispatch(show if self._is_live else None))
         try:
-            await _attend(answering, receive, keep_alive=lambda: line.write(b": waiting\n\n", {}))
+            await _attend(answering, line, receive)
             answer = answering.result()
         except RequestFailedError as failed:
             _note(scope, failed.record, failed.error)
@@ -108,25 +108,7 @@ class LiveResponse(Response):
         return [*(json_text.encode(chunk) for chunk in chunks), b"[DONE]"]
 
 
-async def in_one_piece(dispatch: Dispatch, receive: Receive) -> Answer:
-    """The whole answer, for a caller who asked for no stream. Nobody pays on for one who has hung up.
-
-    OpenAI's SDKs ask again after a time-out of their own: what went on then would be paid for once more each time.
-    """
-    answering = asyncio.ensure_future(dispatch(None))
-    try:
-        await _attend(answering, receive)
-    finally:
-        answering.cancel()  # of no effect but where this was called off itself
-        await asyncio.wait({answering})
-    if answering.cancelled():
-        raise AbandonedError("The caller hung up before anything was sent upstream.")
-    return answering.result()
-
-
-async def _attend(
-    answering: asyncio.Future[Answer], receive: Receive, *, keep_alive: Callable[[], Awaitable[None]] | None = None
-) -> None:
+async def _attend(answering: asyncio.Future[Answer], line: _Line, receive: Receive) -> None:
     """Wait for the answer; keep the line alive, and call the work off when the caller hangs up."""
     hanging_up = asyncio.ensure_future(_hang_up(receive))
     try:
@@ -138,11 +120,31 @@ async def _attend(
             if hanging_up.done():
                 answering.cancel()
                 await asyncio.wait({answering})
-            elif keep_alive:
-                await keep_alive()
+            else:
+                await line.write(b": waiting\n\n", {})
     finally:
         hanging_up.cancel()
         await asyncio.wait({hanging_up})
+
+
+async def in_one_piece(dispatch: Dispatch, receive: Receive) -> Answer:
+    """The whole answer, for a caller who asked for no stream. Nobody pays on for one who has hung up.
+
+    OpenAI's SDKs ask again after a time-out of their own: what went on then would be paid for once more each time.
+    Raises AbandonedError where nothing had been sent upstream.
+    """
+    answering = asyncio.ensure_future(dispatch(None))
+    hanging_up = asyncio.ensure_future(_hang_up(receive))
+    both: set[asyncio.Future[Any]] = {answering, hanging_up}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for work in both:
+            work.cancel()  # of no effect on what is done
+        await asyncio.wait(both)
+    if answering.cancelled():
+        raise AbandonedError("The caller hung up before anything was sent upstream.")
+    return answering.result()
 
 
 async def _hang_up(receive: Receive) -> None:
