@@ -69,5 +69,6 @@ prices: setup  ## Rewrite the catalogue of prices from the published data and pr
 
 include infra/bench/targets.mk
 include infra/browser/targets.mk
+include infra/emulated/targets.mk
 include infra/sam/targets.mk
 include tests/clients/targets.mk

@@ -160,31 +160,40 @@ class OpenStream:
         return found
 
 
-def request(**body: object) -> dict[str, object]:
-    return {"model": "auto", "messages": [{"role": "user", "content": "Hello"}], **body}
+def request(*, model: str | None = "auto", **body: object) -> dict[str, object]:
+    """Without `model` where that is None."""
+    named = {} if model is None else {"model": model}
+    return {**named, "messages": [{"role": "user", "content": "Hello"}], **body}
 
 
 def decoded(text: str) -> Any:
     return simplejson.loads(text, use_decimal=True)
 
 
-def model(name: str = "model", *, usd: tuple[float, float], **limits: object) -> dict[str, object]:
+def priced(name: str = "model", *, usd: tuple[float, float], **limits: object) -> dict[str, object]:
     return {"name": name, "price": {"input": usd[0], "output": usd[1]}, **limits}
 
 
-def configuration(server: StreamingServer, *, limits: Mapping[str, object] | None = None, **auto: object) -> str:
+def configuration(
+    server: StreamingServer,
+    *,
+    limits: Mapping[str, object] | None = None,
+    routes: Mapping[str, object] | None = None,
+    **auto: object,
+) -> str:
     """Each of the server's providers with one model, the first added the cheapest; `auto` changes the route."""
     providers = [
         {
             "name": name,
             "base_url": server.base_url(name),
             "auth": "none",
-            "models": [model(usd=PRICES[name], **(limits or {}))],
+            "models": [priced(usd=PRICES[name], **(limits or {}))],
         }
         for name in server.providers
     ]
     candidates = [f"{name}/model" for name in server.providers]
-    return yaml.safe_dump({"providers": providers, "routes": {"auto": {"candidates": candidates, **auto}}})
+    named = {"auto": {"candidates": candidates, **auto}, **(routes or {})}
+    return yaml.safe_dump({"providers": providers, "routes": named})
 
 
 @contextmanager
@@ -228,6 +237,7 @@ class Start(Protocol):
         *,
         limits: Mapping[str, object] | None = None,
         route: Mapping[str, object] | None = None,
+        routes: Mapping[str, object] | None = None,
         **scripts: Script,
     ) -> ServedRouter: ...
 
@@ -238,13 +248,17 @@ def starting(folder: Path) -> Iterator[Start]:
     with ExitStack() as started:
 
         def start(
-            *, limits: Mapping[str, object] | None = None, route: Mapping[str, object] | None = None, **scripts: Script
+            *,
+            limits: Mapping[str, object] | None = None,
+            route: Mapping[str, object] | None = None,
+            routes: Mapping[str, object] | None = None,
+            **scripts: Script,
         ) -> ServedRouter:
             server = started.enter_context(streaming_provider.serving())
             for name, script in scripts.items():
                 server.add(name, script)
             file = folder / "providers.yaml"
-            file.write_text(configuration(server, limits=limits, **(route or {})))
+            file.write_text(configuration(server, limits=limits, routes=routes, **(route or {})))
             return started.enter_context(serving(file, server))
 
         yield start

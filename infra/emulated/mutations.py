@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,8 +32,9 @@ COPIED = ("functions", "infra", "layers", "tests", "events")
 FILES = ("pyproject.toml",)
 TEMPLATE_TEST = "tests/unit/test_template.py"
 SWITCH_TEST = "tests/stack/test_the_switch.py"
-GREEN = "green"
+GREEN, NOT_RUN = "green", "not run"
 WORDS_SHOWN = 60
+RULES_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,21 @@ class Findings:
     """What each check says: `green`, `not run`, or what turned red first."""
 
     name: str
-    template_test: str
+    template_tests: str
     linter: str
-    stack_suite: str = "not run"
+    stack_suite: str = NOT_RUN
+
+    @property
+    def by_check(self) -> dict[str, str]:
+        return {"template tests": self.template_tests, "linter": self.linter, "stack suite": self.stack_suite}
+
+    @property
+    def red(self) -> dict[str, str]:
+        return {check: words for check, words in self.by_check.items() if words not in (GREEN, NOT_RUN)}
 
     @property
     def is_caught(self) -> bool:
-        return any(found not in (GREEN, "not run") for found in (self.template_test, self.linter, self.stack_suite))
+        return bool(self.red)
 
 
 def _properties(template: Document, name: str) -> Document:
@@ -191,15 +200,14 @@ def _main(*, deploy_all: bool) -> int:
             if to_deploy and mutation.name in (CONTROL.name, *to_deploy):
                 found[index] = replace(found[index], stack_suite=_driven(mutation, built, arch))
             _must_pass(found[0])
-    for findings in found:
-        _show(findings)
+    _show(found)
     return _verdict(found[1:])
 
 
 def _must_pass(control: Findings) -> None:
     """Otherwise what turns red says nothing of the fault. Raises StartError."""
     if control.is_caught:
-        _show(control)
+        _show([control])
         raise StartError("The template as it is does not pass; mend that first.")
 
 
@@ -209,11 +217,19 @@ def _verdict(found: Sequence[Findings]) -> int:
     return 1 if missed else 0
 
 
-def _show(findings: Findings) -> None:
-    say(f"\n{findings.name}")
-    say(f"  tests of the template  {findings.template_test}")
-    say(f"  linter                 {findings.linter}")
-    say(f"  stack suite            {findings.stack_suite}")
+def _show(found: Sequence[Findings]) -> None:
+    """A table of which check caught which fault, then what each of them said first."""
+    name_width = max(len(findings.name) for findings in found)
+    say("\n" + "  ".join([" " * name_width, *found[0].by_check]))
+    for findings in found:
+        marks = [
+            f"{'RED' if check in findings.red else words:{len(check)}}" for check, words in findings.by_check.items()
+        ]
+        say("  ".join([f"{findings.name:{name_width}}", *marks]).rstrip())
+    say("\nWhat turned red first:")
+    for findings in found:
+        for check, words in findings.red.items():
+            say(f"  {findings.name}\n    {check}: {words}")
 
 
 def _broken(mutation: Mutation, template: Document) -> Document:
@@ -248,7 +264,12 @@ def _linted(mutations: Sequence[Mutation], source: Document) -> list[str]:
         ]
     if (code != 0) != any(found):
         raise StartError(f"The linter can't be understood:\n{output}")
-    return [", ".join(dict.fromkeys(rule + words[:WORDS_SHOWN] for rule, words in rows)) or GREEN for rows in found]
+    return [_told(dict.fromkeys(rule + words[:WORDS_SHOWN] for rule, words in rows)) for rows in found]
+
+
+def _told(rules: Collection[str]) -> str:
+    more = [f"{len(rules) - RULES_SHOWN} more"] if len(rules) > RULES_SHOWN else []
+    return ", ".join([*list(rules)[:RULES_SHOWN], *more]) or GREEN
 
 
 def _text(template: Document) -> str:

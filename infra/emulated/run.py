@@ -7,17 +7,23 @@ far as the emulator goes, and drives it. What had to be adapted for the emulator
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
 
 import boto3
 
-from infra.deploy import stack
+from infra.deploy import deploy, stack
 from infra.emulated import deployment, emulated_stack, emulator, suite
 from infra.emulated.emulated_stack import StartError, say, timed
+from llm_router import aws
+
+CLIENT_KEY_PATTERN = "llmr_[^_]+_.+"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--region", default="", help="the stack's region; without one, your profile's")
     parser.add_argument("pytest", nargs="*", help="further arguments of pytest's, after --")
     asked = parser.parse_args(arguments)
+    if asked.region and not asked.stack:
+        parser.error("REGION is where a stack of yours is: give its name too, STACK=llm-router-prod")
     stop_on_signals()
     started_s = time.monotonic()
     try:
@@ -51,9 +59,37 @@ def stop_on_signals() -> None:
 
 
 def _real(asked: argparse.Namespace) -> int:
-    region = asked.region or boto3.Session().region_name or stack.DEFAULT_REGION
-    say(f"Checking the stack {asked.stack} in {region}.")
+    """Raises StartError before any test, where each of them would fail for one and the same reason."""
+    if not re.fullmatch(CLIENT_KEY_PATTERN, os.environ.get(suite.KEY_VARIABLE, "")):
+        raise StartError(
+            f"{suite.KEY_VARIABLE} holds no client key of the stack. Give one that opens its door:\n"
+            f"  export {suite.KEY_VARIABLE}=llmr_...\n  make e2e STACK={asked.stack} REGION={asked.region or '...'}"
+        )
+    session = boto3.Session()
+    region = asked.region or session.region_name or stack.DEFAULT_REGION
+    account = _account(session.client("sts", region_name=region))
+    _require_stack(session.client("cloudformation", region_name=region), asked.stack)
+    say(f"Checking the stack {asked.stack} in {region}, account {account}.")
     return suite.against_real(asked.stack, region=region, arguments=asked.pytest)
+
+
+def _account(sts: Any) -> str:
+    try:
+        return deploy.account_of(sts)
+    except deploy.DeploymentError as error:
+        raise StartError(str(error)) from error
+
+
+def _require_stack(cloudformation: Any, name: str) -> None:
+    try:
+        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        stack.outputs_of({output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])})
+    except aws.UNREACHABLE as error:
+        raise StartError(
+            f"The stack {name} cannot be read: {error}\nmake deploy names it by its stage: llm-router-prod."
+        ) from error
+    except KeyError as error:
+        raise StartError(f"The stack {name} is none of this router's: it has no output {error}.") from error
 
 
 def _emulated(arguments: Sequence[str]) -> int:

@@ -85,7 +85,8 @@ def expanded(template: Document, *, parameters: Mapping[str, str]) -> Document:
     try:
         found: Document = transform(copy.deepcopy(template), values, NoManagedPolicies())
     except InvalidDocumentException as error:
-        raise UntranslatableError(f"SAM refuses the template: {error.message}") from error
+        reasons = "\n".join(f"  {cause.message}" for cause in error.causes)
+        raise UntranslatableError(f"SAM refuses the template:\n{reasons}") from error
     return found
 
 

@@ -94,8 +94,8 @@ def renamed(begun: bytes, target: Target) -> bytes:
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """To the end of one direction; the other may go on."""
-    with contextlib.suppress(ConnectionError):
+    """To the end of one direction; the other may go on. Either side may be gone, also when the end is to be told."""
+    with contextlib.suppress(OSError):
         while chunk := await source.read(CHUNK_BYTES):
             sink.write(chunk)
             await sink.drain()

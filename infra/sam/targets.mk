@@ -25,6 +25,10 @@ validate: sam-setup  ## Check the template with SAM and its linter
 build: sam-setup  ## Build what is deployed into .aws-sam; ARCH=arm64 or x86_64
 	@$(SAM_VENV)/bin/python infra/sam/build.py --arch "$(ARCH)"
 
+.PHONY: test-built
+test-built: setup  ## The streaming function of the last build, started as its adapter does; ARCH must be this machine's
+	@STREAMING_BUILD=.aws-sam/build $(PY) -m pytest tests/integration/test_streaming_function.py
+
 .PHONY: deploy
 deploy: setup sam-setup  ## Build and deploy; STAGE, REGION, ARCH, ALARM_EMAIL, PARAMETERS="Name=value ..."
 	@$(PY) -m infra.deploy.deploy --stage "$(STAGE)" --region "$(REGION)" --arch "$(ARCH)" \

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-import httpx
 import pytest
 
 import served_router
+from integration import records
+from integration.conftest import open_books
 from llm_router.usage import CostBasis, Outcome
 from served_router import COMES_TO_BE_WITHIN_S, request
 from streaming_provider import (
     USAGE,
-    Gate,
     chunk,
     completion,
     delta,
@@ -265,13 +265,35 @@ def test_a_fault_in_reading_costs_neither_the_answer_nor_its_shape(start):
 # Who may serve.
 
 
+def know_latencies(dynamodb, **latency_ms):
+    """What the fleet knows, as the aggregator has written it."""
+    books = open_books(dynamodb)
+    for name, milliseconds in latency_ms.items():
+        candidate = f"{name}/model"
+        opened = books.ledger.insert(records.pending(books, candidate=candidate))
+        served = records.attempt(candidate, latency_ms=milliseconds)
+        books.ledger.settle(records.settled(opened, served, at=books.moving.at))
+    books.moving.move(120)
+    assert books.aggregator.run(limit_s=10).records == len(latency_ms)
+
+
 @pytest.mark.parametrize(
     ("asked", "served"),
     [
         ({}, "first"),
         ({"model": "second/model"}, "second"),
         ({"model": "second/model", "models": ["first/model"]}, "second"),
-        ({"models": ["second/model"]}, "first"),
+        ({"model": "auto", "models": ["second/model"]}, "first"),
+        ({"model": None, "models": ["second/model"]}, "second"),
+        ({"model": None, "models": ["second/model", "auto"]}, "second"),
+        ({"model": None}, "first"),
+        ({"model": "dear"}, "second"),
+        ({"model": "dear", "models": ["auto"]}, "second"),
+        ({"provider": {"sort": "latency"}}, "second"),
+        ({"provider": {"sort": "throughput"}}, "second"),
+        ({"strategy": "fastest"}, "second"),
+        ({"provider": {"sort": "latency", "only": ["first"]}}, "first"),
+        ({"strategy": "cheapest", "provider": {"sort": "latency"}}, "first"),
         ({"strategy": "priority"}, "first"),
         ({"provider": {"order": ["second"]}}, "second"),
         ({"provider": {"order": ["nobody", "second", "first"]}}, "second"),
@@ -283,8 +305,10 @@ def test_a_fault_in_reading_costs_neither_the_answer_nor_its_shape(start):
         ({"provider": {"order": ["second"], "allow_fallbacks": False}}, "second"),
     ],
 )
-def test_wishes_decide_who_serves(start, asked, served):
-    router = start(first=FIRST, second=SECOND)
+def test_wishes_decide_who_serves(dynamodb, start, asked, served):
+    """The first is cheap and was slow, the second is dear and was quick; `dear` is a route of its own."""
+    router = start(first=FIRST, second=SECOND, routes={"dear": {"candidates": ["second/model"]}})
+    know_latencies(dynamodb, first=900, second=90)
     answer = router.ask(**asked)
     assert answer.headers["x-router-provider"] == served
     assert "provider" not in sent_to(router, served)
@@ -370,7 +394,8 @@ def lacking(server, **lacks):
 
     found = yaml.safe_load(served_router.configuration(server))
     for provider in found["providers"]:
-        provider["models"][0]["lacks"] = lacks.get(provider["name"], [])
+        if lacks.get(provider["name"]):
+            provider["models"][0]["lacks"] = lacks[provider["name"]]
     return yaml.safe_dump(found)
 
 
@@ -557,28 +582,22 @@ def test_the_routes_deadline_is_kept(start):
     assert router.record().attempts[0].outcome is Outcome.TIMEOUT
 
 
-def test_one_who_hangs_up_lets_the_provider_go_and_is_recorded_at_what_had_come(start):
-    let_go = Gate()
-
-    def script(wire):
-        wire.event(chunk(delta(content="Hel")))
-        wire.wait_for_hang_up()
-        let_go.set()
-
-    router = start(first=script)
-    with pytest.raises(httpx.ReadTimeout):
-        router.client.post("/v1/chat/completions", json=request(), timeout=1.0)
-    let_go.pass_through()
-    record = router.record()
-    assert (record.error, record.cost.basis) == ("abandoned", CostBasis.ESTIMATED)
-    assert record.cost.usd > 0
-    assert router.comes_to_rest()
+def showing(size_bytes):
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * size_bytes}}
+    return [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]
 
 
-def test_an_image_over_the_limit_is_refused_and_not_kept(start):
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 6_000_000}}
+def test_a_large_image_goes_upstream_as_it_came_and_is_no_long_prompt(start):
+    router = start(first=FIRST, limits={"context_window": 10_000})
+    assert router.ask(messages=showing(3_000_000)).status_code == 200
+    assert sent_to(router)["messages"] == showing(3_000_000)
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_an_image_over_the_limit_is_refused_and_not_kept(start, is_streamed):
     router = start(first=FIRST)
-    answer = router.ask(messages=[{"role": "user", "content": [image]}])
+    answer = router.ask(messages=showing(6_000_000), stream=is_streamed)
+    assert router.providers["first"].calls == []
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
     assert router.records() == []
 

@@ -254,6 +254,16 @@ def test_how_much_had_come_is_known_after_a_break(exchanges):
     assert reading.arrived_bytes >= len('Hel{"q')
 
 
+def test_the_arguments_of_a_finished_call_are_handed_on_unread(exchanges):
+    """Models write such, and clients know better what they can mend."""
+    call = {"index": 0, "id": "a", "function": {"name": "find", "arguments": '{"q'}}
+    script = streams(chunk(delta(tool_calls=[call])), chunk(delta(finish="tool_calls"), usage=streaming_provider.USAGE))
+    reading, _ = exchanges.read(script, asked=Asked(with_calls=True))
+    assert reading.outcome is Outcome.SUCCESS
+    (told,) = reading.completion["choices"][0]["message"]["tool_calls"]
+    assert told["function"]["arguments"] == '{"q'
+
+
 # Silence.
 
 

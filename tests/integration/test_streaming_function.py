@@ -240,3 +240,25 @@ def test_sigterm_ends_the_function_without_complaint_though_the_adapter_keeps_it
         assert instance.terminate() in (0, -signal.SIGTERM)
         assert {line["event"] for line in function.lines()} == {"request"}
         kept.close()
+
+
+def test_a_function_that_is_ended_in_the_middle_of_a_stream_leaves_what_it_may_have_cost(
+    layout, aws, provider, tmp_path
+):
+    """The aggregator settles such a record at that once its deadline is over."""
+    with streaming_function.deployed(layout, aws, log=tmp_path / "log") as instance:
+        function = Function(instance, aws)
+        connection = function.ask(chat(stream=True, max_tokens=100))
+        conversation = provider.next()
+        conversation.say("Hel")
+        response = connection.getresponse()
+        assert text_of(next_event(response)) == "Hel"
+        instance.terminate()
+        assert rest_of(response) == [], "no clean end"
+        record = aws.record(response.headers["x-request-id"])
+        conversation.hang_up()
+        response.close()
+        connection.close()
+    assert record.state is RecordState.PENDING
+    assert record.trying.candidate == "speaking/small"
+    assert record.trying.upper_usd >= Decimal("0.0002"), "a hundred tokens at 2 USD a million"

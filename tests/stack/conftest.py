@@ -21,9 +21,9 @@ LEFT_OUT = pytest.StashKey[list[pytest.Item]]()
 
 COSTS = """\
 what this does to the stack, and what it costs:
-  two answers of at most 16 tokens, one of them streamed, from the cheapest provider that has a key: billed by it, and
-  counted in the ledger;
-  some 50 requests to the router, one run of the stats function, a few reads of what the stack has: below 0.001 USD."""
+  two answers of at most 16 tokens, one of them streamed, from the provider that the auto route picks: billed by it,
+  and counted in the ledger;
+  some 60 requests to the router, one run of the stats function, a few reads of what the stack has: below 0.001 USD."""
 
 
 def pytest_configure(config):
@@ -33,7 +33,7 @@ def pytest_configure(config):
     if missing and not config.option.help:
         raise pytest.UsageError(
             f"{', '.join(missing)} not set: this suite is run by `make e2e`, or, against a stack of yours, by "
-            f"`export {KEY}=llmr_...` and `make e2e STACK=name REGION=...`"
+            f"`make e2e STACK=name REGION=...`"
         )
 
 
@@ -128,5 +128,5 @@ def answer(stack, _serving):
 @pytest.fixture(scope="session")
 def streamed(stack, _serving):
     """The same through the streaming door."""
-    asked = {"messages": [{"role": "user", "content": "Say hello in five words."}], "max_tokens": 16, "stream": True}
-    return stack.post("/v1/chat/completions", asked)
+    asked = {"messages": [{"role": "user", "content": "Say hello in five words."}], "metadata": {"by": "make e2e"}}
+    return stack.post("/v1/chat/completions", {**asked, "max_tokens": 16, "stream": True})

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 import simplejson
 
-from stack.deployed_stack import leaked, until
+from stack.deployed_stack import refuse_leaks, until
 
 PROMPT = {"prompt": "Hello"}
 CHAT = {"messages": [{"role": "user", "content": "Hello"}]}
@@ -55,7 +55,8 @@ def test_without_a_valid_key_a_door_stays_shut(stack, method, path, headers):
 
 
 def test_a_key_opens_in_either_header(stack):
-    assert stack.get("/v1/models", **{"x-api-key": stack.client_key}).status == 200
+    answer = stack.get("/v1/models", **{"x-api-key": stack.client_key})
+    assert answer.status == 200
 
 
 @pytest.mark.parametrize(("body", "param"), BAD_BODIES)
@@ -82,7 +83,7 @@ def test_the_gateway_repeats_no_key_that_is_sent_to_nowhere(stack, method, path)
     """It takes any Authorization header there for a signature of AWS's, and its own words would quote it."""
     answer = stack.ask(method, path, headers=stack.signed_in)
     assert answer.code in ("not_found", "invalid_request")
-    assert not leaked(answer.body.decode() + str(answer.headers), stack=stack)
+    refuse_leaks(answer.body.decode() + str(answer.headers), stack=stack)
 
 
 def test_an_answer_has_the_seven_documented_keys(answer):
@@ -128,10 +129,19 @@ def test_the_figures_know_a_request_at_once(stack, answer):
     assert stats["totalCost"] >= provider["cost"] >= answer.json()["cost"]
 
 
-def test_an_estimate_names_the_candidates_in_the_order_in_which_they_would_be_tried(stack):
-    answer = stack.post("/estimate", PROMPT)
-    assert answer.status == 200
-    assert answer.json() == 0
+def test_an_estimate_names_each_candidate_once_the_able_ones_cheapest_first(stack):
+    answer = stack.post("/estimate", {**PROMPT, "max_tokens": 16, "strategy": "cheapest"})
+    assert answer.status == 200, answer.body
+    able, left_out = answer.json()["candidates"], answer.json()["excluded"]
+    costs = [candidate["expectedCost"] for candidate in able]
+    assert costs == sorted(costs, key=lambda cost: Decimal("Infinity") if cost is None else cost)
+    assert all(candidate["reason"] for candidate in [*able, *left_out])
+    named = [f"{candidate['provider']}/{candidate['model']}" for candidate in [*able, *left_out]]
+    listed = stack.get("/providers", **stack.signed_in).json()["candidates"]
+    assert len(named) == len(set(named))
+    assert {*named} <= {candidate["candidate"] for candidate in listed}
+    closed = {candidate["candidate"] for candidate in listed if candidate["state"] == "closed"}
+    assert closed.intersection(named) == {*named[: len(able)]} != set()
 
 
 def test_a_streamed_answer_comes_in_the_form_that_openai_clients_read(streamed):
@@ -181,17 +191,36 @@ def test_an_openai_client_is_answered_whole_and_counted_as_any_other(stack):
     assert after["totalCost"] - before["totalCost"] == Decimal("0.000001")
 
 
+@pytest.mark.emulated_only("needs providers whose prices and answers it knows")
+@pytest.mark.parametrize("body", [PROMPT, CHAT], ids=["generate", "chat"])
+def test_an_estimate_is_the_plan_with_its_costs_and_asks_and_counts_nothing(stack, providers, body):
+    before = stack.get("/stats", **stack.signed_in).json()["totalRequests"]
+    calls = {name: len(provider.calls) for name, provider in providers.items()}
+    told = stack.post("/estimate", {**body, "max_tokens": 5}).json()  # as many as each of them answers with
+    found = [(place["provider"], place["model"], place["expectedCost"]) for place in told["candidates"]]
+    assert (told["promptTokens"], told["tokensBasis"]) == (10, "estimated")
+    assert found == [("steady", "small", Decimal("0.000001")), ("dear", "large", Decimal("0.0001"))]
+    assert told["candidates"][0]["reason"].startswith("cheapest")
+    assert [(item["provider"], item["model"], item["reason"]) for item in told["excluded"]] == [
+        ("unstored", "tiny", "no_key")
+    ]
+    assert {name: len(provider.calls) for name, provider in providers.items()} == calls
+    after = stack.get("/stats", **stack.signed_in).json()["totalRequests"]
+    assert after == before
+
+
 @pytest.mark.emulated_only("needs a provider whose received headers it sees")
 @pytest.mark.parametrize(
     ("model", "header", "value"),
     [("steady/small", "authorization", "Bearer key-of-steady"), ("dear/large", "x-api-key", "key-of-dear")],
 )
 def test_a_provider_gets_its_own_key_from_parameter_store_and_the_prompt(stack, providers, model, header, value):
-    assert stack.generate({**PROMPT, "model": model}).status == 200
+    answer = stack.generate({**PROMPT, "model": model})
+    assert answer.status == 200
     call = providers[model.partition("/")[0]].calls[-1]
     assert call.headers[header] == value
     assert call.body["messages"] == [{"role": "user", "content": "Hello"}]
-    assert not leaked(str(call), stack=stack)
+    refuse_leaks(str(call), stack=stack)
 
 
 @pytest.mark.emulated_only("needs a provider without a key")
@@ -224,7 +253,7 @@ def test_when_every_provider_fails_the_caller_hears_it_once_and_for_nothing(stac
 def test_no_error_says_where_a_provider_is_or_what_it_said(stack):
     answer = stack.generate({**PROMPT, "model": "broken"})
     assert answer.status == 502
-    assert not leaked(answer.body.decode(), "127.0.0.1", "key-of", '"no"', "Hello", stack=stack)
+    refuse_leaks(answer.body.decode(), "127.0.0.1", "key-of", '"no"', "Hello", stack=stack)
 
 
 @pytest.mark.emulated_only("changes the deployed stage")

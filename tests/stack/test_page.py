@@ -12,7 +12,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from stack.deployed_stack import leaked
+from stack.deployed_stack import refuse_leaks
 
 PAGE = Path(__file__).parents[2] / "infra" / "dashboard" / "page"
 CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".svg": "image/svg+xml", ".json": "application/json"}
@@ -53,7 +53,7 @@ def test_the_published_figures_count_the_request(stack, answer, published):
 
 def test_the_published_figures_hold_no_prompt_and_no_key(stack, answer, published):
     text = published[STATS]["Body"].decode()
-    assert not leaked(text, "Say hello in five words.", answer.json()["response"], stack=stack)
+    refuse_leaks(text, "Say hello in five words.", answer.json()["response"], stack=stack)
 
 
 def test_the_whole_page_is_in_the_bucket(published):

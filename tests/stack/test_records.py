@@ -9,7 +9,7 @@ import pytest
 
 from llm_router import journal_items
 from llm_router.usage import RecordState
-from stack.deployed_stack import leaked
+from stack.deployed_stack import refuse_leaks
 
 LOGGED_WITHIN_S = 60
 PROMPT = "Say hello in five words."
@@ -17,7 +17,11 @@ PROMPT = "Say hello in five words."
 
 @pytest.fixture
 def item(stack, answer):
-    key = journal_items.to_item(journal_items.journal_key(answer.json()["requestId"]))
+    return item_of(stack, answer.json()["requestId"])
+
+
+def item_of(stack, request_id):
+    key = journal_items.to_item(journal_items.journal_key(request_id))
     found = stack.client("dynamodb").get_item(TableName=stack.outputs["LedgerTable"], Key=key, ConsistentRead=True)
     return found["Item"]
 
@@ -51,6 +55,15 @@ def test_a_request_is_in_the_ledger_once_settled_at_its_cost(answer, item):
     assert record.metadata == {"by": "make e2e"}
 
 
+def test_a_streamed_request_is_in_the_ledger_by_the_time_that_its_stream_has_ended(stack, streamed):
+    item = item_of(stack, streamed.headers["x-request-id"])
+    record = journal_items.record_of(item)
+    assert record.state is RecordState.SETTLED
+    assert record.tokens.total > 0
+    assert record.metadata == {"by": "make e2e"}
+    refuse_leaks(json.dumps(item), PROMPT, stack=stack)
+
+
 def test_a_record_expires_when_the_stack_says(stack, item):
     days = int(stack.parameters["RecordRetentionDays"])
     record = journal_items.record_of(item)
@@ -58,7 +71,7 @@ def test_a_record_expires_when_the_stack_says(stack, item):
 
 
 def test_a_record_holds_neither_prompt_nor_answer_nor_key(stack, answer, item):
-    assert not leaked(json.dumps(item), PROMPT, answer.json()["response"], stack=stack)
+    refuse_leaks(json.dumps(item), PROMPT, answer.json()["response"], stack=stack)
 
 
 def test_a_client_key_is_stored_as_a_hash(stack):
@@ -67,7 +80,7 @@ def test_a_client_key_is_stored_as_a_hash(stack):
         TableName=stack.outputs["StateTable"], Key={"pk": {"S": f"client-key#{key_id}"}}
     )
     assert "secret_sha256" in found["Item"]
-    assert not leaked(json.dumps(found["Item"]), stack=stack)
+    refuse_leaks(json.dumps(found["Item"]), stack=stack)
 
 
 def test_a_request_is_one_line_in_the_functions_own_log_group(answer, line):
@@ -77,4 +90,4 @@ def test_a_request_is_one_line_in_the_functions_own_log_group(answer, line):
 
 
 def test_a_log_line_holds_neither_prompt_nor_answer_nor_key(stack, answer, line):
-    assert not leaked(line, PROMPT, answer.json()["response"], stack=stack)
+    refuse_leaks(line, PROMPT, answer.json()["response"], stack=stack)

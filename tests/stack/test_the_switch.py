@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.deployed_stack import leaked
+from stack.deployed_stack import refuse_leaks
 
 ROOT = Path(__file__).parents[2]
 TAKES_S = 170
@@ -45,20 +45,33 @@ def test_the_suite_runs_against_a_stack_that_is_only_named(stack):
     assert int(re.search(r"(\d+) passed", output)[1]) > 100
     assert "what it costs:" in output
     assert "not applicable to a real stack, as it needs providers that fail on command:" in output
-    assert not leaked(output, stack=stack)
+    refuse_leaks(output, stack=stack)
 
 
 @pytest.mark.emulated_only("is a run against a stack by its name itself")
-def test_without_a_client_key_it_says_what_to_do():
-    code, output = make_e2e(*BY_NAME, LLM_ROUTER_KEY="")
+def test_a_red_run_shows_that_the_key_does_not_open_and_not_the_key(stack):
+    secret = "B" * 43
+    # The places where a test sends the key, or searches what comes back for it.
+    code, output = make_e2e(*BY_NAME, "--", "-k", "doors or page or records", LLM_ROUTER_KEY=f"llmr_zzzzzzzz_{secret}")
     assert code != 0
-    assert "LLM_ROUTER_KEY not set" in output
-    assert "make e2e STACK=" in output
+    assert "FAILED tests/stack/test_doors.py::test_a_key_opens_in_either_header" in output
+    refuse_leaks(output, secret, stack=stack)
+
+
+REFUSED = {
+    "a region without a stack": (["--region", "us-east-1"], {}, "give its name too, STACK="),
+    "no client key": (BY_NAME, {"LLM_ROUTER_KEY": ""}, "export LLM_ROUTER_KEY=llmr_"),
+    "a provider's key for a client key": (BY_NAME, {"LLM_ROUTER_KEY": "sk-nothing"}, "holds no client key"),
+    "a stack that is not there": (["--stack", "no-such-stack", *BY_NAME[2:]], {}, "no-such-stack"),
+    "no credentials": (BY_NAME, {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "aws sso login"),
+}
+
+
+@pytest.mark.emulated_only("is a run against a stack by its name itself")
+@pytest.mark.parametrize(("arguments", "environ", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_every_test_would_fail_for_is_told_once_before_any(arguments, environ, words):
+    code, output = make_e2e(*arguments, **environ)
+    assert code != 0
+    assert words in output
+    assert "test session starts" not in output
     assert "Traceback" not in output
-
-
-@pytest.mark.emulated_only("is a run against a stack by its name itself")
-def test_a_stack_that_does_not_exist_turns_it_red():
-    code, output = make_e2e("--stack", "no-such-stack", "--region", "us-east-1", "--", "-x")
-    assert code != 0
-    assert "no-such-stack" in output

@@ -116,6 +116,9 @@ def test_the_body_is_shown_as_its_caller_would_read_it(answer, shown):
     assert invoke.shown(answer) == shown
 
 
+STARTED_HERE = FUNCTIONS.keys() - {local_stack.NOT_HERE}
+
+
 def test_what_listens_on_this_machine_is_written_down_as_containers_reach_it():
     local = local_stack.providers(PROVIDERS, host=HOST)
 
@@ -141,7 +144,7 @@ def test_containers_are_let_through_to_the_emulator_and_the_local_providers_only
 def test_every_variable_of_a_local_function_is_declared_because_sam_passes_no_other():
     local = local_stack.template(BUILT, folders={}, keys=["GROQ_API_KEY"])
     shared = set(BUILT["Globals"]["Function"]["Environment"]["Variables"])
-    own = {name: set(local["Resources"][name]["Properties"]["Environment"]["Variables"]) for name in FUNCTIONS}
+    own = {name: set(local["Resources"][name]["Properties"]["Environment"]["Variables"]) for name in STARTED_HERE}
     given = set(local_stack.values(RUN, host=HOST))
     always_passed = {"AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 
@@ -156,10 +159,12 @@ def test_the_stats_function_gets_no_provider_key():
     assert "GROQ_API_KEY" not in local["Resources"]["StatsFunction"]["Properties"]["Environment"]["Variables"]
 
 
-def test_the_local_template_differs_from_the_built_one_in_folders_and_variables_alone():
+def test_the_local_template_differs_from_the_built_one_in_folders_and_variables_and_the_function_that_needs_aws():
     local = local_stack.template(BUILT, folders={**LAYERS, **FUNCTIONS}, keys=["GROQ_API_KEY"])
 
-    for name in FUNCTIONS:
+    assert local_stack.NOT_HERE not in local["Resources"]
+    local["Resources"][local_stack.NOT_HERE] = BUILT["Resources"][local_stack.NOT_HERE]
+    for name in STARTED_HERE:
         properties = local["Resources"][name]["Properties"]
         assert properties["CodeUri"] == str(FUNCTIONS[name])
         properties["CodeUri"] = BUILT["Resources"][name]["Properties"]["CodeUri"]

@@ -122,6 +122,23 @@ def test_what_is_not_json_is_one_kind_of_error(body):
         json_text.decode(body)
 
 
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [(b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]"), (b'["[{", 1, [', b"]]")],
+)
+def test_nesting_is_read_up_to_a_depth_that_all_that_walks_through_it_can_take(opening, closing):
+    """Whoever reads on recurses: merging, weighing, the encoder."""
+    at_most = json_text.DEPTH_AT_MOST // max(closing.count(b"]") + closing.count(b"}"), 1)
+    assert json_text.decode(opening * at_most + b"0" + closing * at_most)
+    with pytest.raises(ValueError, match="nested"):
+        json_text.decode(opening * (at_most + 1) + b"0" + closing * (at_most + 1))
+
+
+def test_many_brackets_side_by_side_are_no_depth():
+    body = b"[" + b",".join([b'{"a":[[]]}'] * 1000) + b"]"
+    assert len(json_text.decode(body)) == 1000
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_no_bytes_are_any_other_error(body):

@@ -29,7 +29,11 @@ def test_running_installs_only_what_runs():
 
 @pytest.mark.parametrize("target", ["test", "check"])
 def test_developers_get_the_rest_on_top(target):
-    assert installed(would_do(target)) == ["infra/local/requirements.txt", "requirements.txt"]
+    assert installed(would_do(target)) == [
+        "infra/local/requirements.txt",
+        "requirements.txt",
+        "infra/sam/translator_requirements.txt",
+    ]
 
 
 def test_a_missing_python_ends_the_set_up_also_where_make_ignores_shellflags():

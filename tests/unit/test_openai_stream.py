@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.adapters.openai_stream import Assembly, BrokenStreamError
+from llm_router.adapters import openai_stream
+from llm_router.adapters.openai_stream import Assembly, BrokenStreamError, StreamReader
 
 
 def chunk(*choices, **fields):
@@ -198,3 +200,62 @@ def test_any_json_is_taken_in_or_breaks_the_stream(deltas, choices):
 def test_a_text_in_any_number_of_pieces_is_whole(pieces):
     content = message(assembled(chunk(delta(content="")), *(chunk(delta(content=piece)) for piece in pieces)))
     assert content["content"] == "".join(pieces)
+
+
+def _event(data):
+    return b"data: " + data + b"\n\n"
+
+
+def test_what_is_kept_of_an_answer_is_its_text_and_not_its_frames():
+    """20,000 tokens: some 5 MB on the wire, 100 KB of text."""
+    event = _event(chunk(delta(content="word "), system_fingerprint="f" * 150))
+    reader = StreamReader()
+    reader.feed(event)
+    tracemalloc.start()
+    for _ in range(20_000):
+        reader.feed(event)
+    kept_bytes, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(event) * 20_000 > 5_000_000
+    assert reader.arrived_bytes > 100_000
+    assert kept_bytes <= peak_bytes < 1_000_000
+
+
+GROWING = {
+    "text": chunk(delta(content="x" * 100)),
+    "tiny texts": chunk(delta(content="ab", reasoning="c")),
+    "many names": chunk(delta(x_AT="x" * 100)),
+    "arguments": chunk(delta(tool_calls=[{"index": 0, "function": {"arguments": "x" * 100}}])),
+    "logprobs": chunk(delta(logprobs={"content": [{"token": "x", "bytes": [1, 2, 3]}]})),
+    "fields of chunks": chunk(x_AT="x" * 100),
+    "fields of choices": chunk({**delta(), "x_AT": ["x" * 100]}),
+    "before any content": chunk(delta(role="assistant")),
+    "after the finish reason": chunk(delta(finish_reason="stop")),
+}
+"""Chunks that come again and again, each with another number for `AT`."""
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_whatever_grows_without_end_is_given_up(monkeypatch, name):
+    monkeypatch.setattr(openai_stream, "KEPT_AT_MOST", 100_000)
+    reader = StreamReader()
+    at = 0
+    tracemalloc.start()
+    while not reader.is_done:
+        reader.feed(_event(GROWING[name].replace(b"AT", str(at).encode())))
+        at += 1
+        assert at < 100_000, "it would go on for ever"
+    kept_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert reader.is_broken
+    assert kept_bytes < 1_000_000
+
+
+@pytest.mark.parametrize("value", ["x" * 5000, ["x" * 5000], {"a": "x" * 5000}])
+def test_a_field_that_every_chunk_repeats_or_replaces_is_kept_once(monkeypatch, value):
+    monkeypatch.setattr(openai_stream, "KEPT_AT_MOST", 20_000)
+    assembly = Assembly()
+    for at in range(100):
+        assembly.add(chunk(delta(content="x"), same=value, other=[value, at]))
+    assert assembly.body()["same"] == value
+    assert assembly.body()["other"] == [value, 99]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -65,3 +67,20 @@ def test_every_call_of_one_client_is_renamed_also_with_a_large_body():
                 client.put_object(Bucket="page", Key="k", Body=b"x" * size)
         server.shutdown()
     assert server.heard == [(f"127.0.0.1:{server.server_port}", size) for size in (1, 300_000, 2)]
+
+
+def test_a_caller_that_is_gone_is_no_fault():
+    """Its reset has come, unheard as yet, when the end of the answer is to be told."""
+
+    async def answer_to_nobody():
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            _, sink = await asyncio.open_connection(*server.getsockname())
+            gone, _address = server.accept()
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone.close()
+            ended = asyncio.StreamReader()
+            ended.feed_eof()
+            await relay._copy(ended, sink)
+            sink.close()
+
+    asyncio.run(answer_to_nobody())

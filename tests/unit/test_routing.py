@@ -13,6 +13,7 @@ from builders import KEYLESS, NOW, candidate, price, prompt, route
 from llm_router import routing
 from llm_router.candidates import Price, Strategy
 from llm_router.health import Health, OpenReason
+from llm_router.prompts import Wishes
 from llm_router.routing import TYPICAL_COMPLETION_TOKENS, Exclusion, Facts, Surroundings
 
 LATER = NOW + timedelta(seconds=10)
@@ -41,6 +42,45 @@ def names(made):
 
 def reasons(made):
     return {item.candidate.name: item.exclusion for item in made.excluded}
+
+
+# Wishes.
+
+
+@pytest.mark.parametrize(
+    ("wishes", "expected"),
+    [
+        (Wishes(), ["groq/llama", "openai/mini", "openai/gpt"]),
+        (Wishes(order=("openai",)), ["openai/mini", "openai/gpt", "groq/llama"]),
+        (Wishes(order=("nobody", "openai", "groq")), ["openai/mini", "openai/gpt", "groq/llama"]),
+        (Wishes(only=("openai",)), ["openai/mini", "openai/gpt"]),
+        (Wishes(ignore=("openai",)), ["groq/llama"]),
+        (Wishes(only=("groq", "openai"), ignore=("groq",)), ["openai/mini", "openai/gpt"]),
+        (Wishes(max_input=Decimal(1)), ["groq/llama", "openai/mini"]),
+        (Wishes(max_input=Decimal("0.15"), max_output=Decimal("0.60")), ["groq/llama", "openai/mini"]),
+        (Wishes(max_output=Decimal("0.5")), ["groq/llama"]),
+        (Wishes(allows_fallbacks=False), ["groq/llama"]),
+        (Wishes(order=("openai",), allows_fallbacks=False), ["openai/mini", "openai/gpt"]),
+        (Wishes(order=("openai", "groq"), allows_fallbacks=False), ["openai/mini", "openai/gpt", "groq/llama"]),
+        (Wishes(order=("nobody",), allows_fallbacks=False), []),
+    ],
+)
+def test_a_callers_wishes_choose_and_order_the_candidates(wishes, expected):
+    """Without fallbacks the first serves or nobody; an order says who the fallbacks are."""
+    made = plan(DEAR, MIDDLING, CHEAP, asked=prompt(wishes=wishes))
+    assert names(made) == expected
+    assert reasons(made).keys() == {"groq/llama", "openai/mini", "openai/gpt"} - set(expected)
+
+
+def test_an_unknown_price_is_over_any_maximum():
+    made = plan(UNPRICED, CHEAP, asked=prompt(wishes=Wishes(max_output=Decimal(1000))))
+    assert reasons(made) == {"mine/model": Exclusion.MAX_PRICE}
+
+
+def test_nobody_is_forced_whom_the_caller_ruled_out():
+    wishes = Wishes(order=("openai",), allows_fallbacks=False)
+    made = plan(CHEAP, MIDDLING, asked=prompt(wishes=wishes), health={"groq/llama": FAILING, "openai/mini": FAILING})
+    assert names(made) == ["openai/mini"]
 
 
 # Cheapest.

@@ -94,7 +94,7 @@ class ChatRequest(BaseModel):
         messages = tuple(found.model_dump(exclude_unset=True) for found in self.messages)
         return Prompt(
             messages=messages,
-            models=tuple(dict.fromkeys((self.model, *self.models))),
+            models=self._models(),
             max_tokens=self.max_completion_tokens or self.max_tokens,
             choices=self.n or 1,
             fields=fields,
@@ -103,6 +103,11 @@ class ChatRequest(BaseModel):
             wishes=_wishes(self.provider) if self.provider else NO_WISHES,
             metadata=self.metadata or {},
         )
+
+    def _models(self) -> tuple[str, ...]:
+        """The default stands in for nobody where the caller lists whom to ask, as OpenRouter's users may."""
+        says_model = "model" in self.model_fields_set or not self.models
+        return tuple(dict.fromkeys((self.model, *self.models) if says_model else self.models))
 
     @property
     def warnings(self) -> list[dict[str, str]]:

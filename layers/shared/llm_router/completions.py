@@ -10,6 +10,9 @@ from llm_router.usage import Cost, TokenUsage
 CALLS = ("tool_calls", "function_call", "audio")
 REASONING = ("reasoning_content", "reasoning")
 
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+"""What every client's `usage` has."""
+
 CHUNK = "chat.completion.chunk"
 
 Choice = Mapping[str, object]
@@ -65,12 +68,10 @@ def _text_bytes(value: object) -> int:
 def usage(tokens: TokenUsage | None, cost: Cost, reported: object) -> dict[str, object]:
     """The `usage` that a caller sees: the provider's own report where there is one, and what the request cost."""
     told: dict[str, object] = dict(reported) if isinstance(reported, dict) else {}
-    if tokens and not told:
-        told = {
-            "prompt_tokens": tokens.prompt,
-            "completion_tokens": tokens.completion,
-            "total_tokens": tokens.total,
-        }
+    counted = (tokens.prompt, tokens.completion, tokens.total) if tokens else ()
+    for name, count in zip(COUNTS, counted, strict=False):
+        if told.get(name) is None:
+            told[name] = count
     usd: Decimal | None = cost.usd
     return {**told, "cost": usd, "cost_basis": cost.basis.value}
 

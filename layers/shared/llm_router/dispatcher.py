@@ -254,12 +254,13 @@ class Dispatcher:
                 show=_show(request, trial, candidate),
                 fresh=step.fresh,
             )
-            reading = await exchange.read(before_body=opening.acknowledged, now=self.clock.now)
-            trial.has_shown, trial.closing = exchange.has_shown, exchange.closing
+            try:
+                return await exchange.read(before_body=opening.acknowledged, now=self.clock.now)
+            finally:
+                trial.has_shown, trial.closing = exchange.has_shown, exchange.closing
         except Exception:  # the boundary of an attempt: a fault of ours must not cost the caller the other candidates
             self.logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
             return Reading(Outcome.MALFORMED, may_be_billed=True)
-        return reading
 
     def _limits(self, request: _Request, trial: _Trial, candidate: Candidate, *, streamed: bool) -> Limits:
         remaining_s = self._remaining_s(request)

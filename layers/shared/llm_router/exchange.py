@@ -8,7 +8,8 @@ whole is judged.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -21,6 +22,10 @@ from llm_router.usage import Outcome
 
 ERROR_BYTES_AT_MOST = 100_000
 """How much of an error's body is read: more than any provider has to say."""
+
+READ_OUT_WITHIN_S = 0.05
+READ_OUT_BYTES_AT_MOST = 10_000
+"""How long the end of a body is waited for whose answer is whole, and how much more may come before it."""
 
 STREAM_BEGINS = (b"data:", b":", b"event:", b"id:")
 """A stream under another content type."""
@@ -42,6 +47,7 @@ class Exchange:
     """Used once.
 
     Afterwards `has_shown` says whether a caller has seen anything, and `closing` holds the events that end the stream.
+    `is_showing` says that a caller has been given something and has not taken it yet.
     """
 
     transport: Transport
@@ -51,6 +57,7 @@ class Exchange:
     show: Show | None = None
     fresh: bool = False
     has_shown: bool = False
+    is_showing: bool = False
     closing: tuple[bytes, ...] = ()
 
     async def read(self, *, before_body: Callable[[], Awaitable[None]], now: Callable[[], datetime]) -> Reading:
@@ -69,7 +76,8 @@ class Exchange:
                     timer.reschedule(ends)  # silence can't be told from thinking
                     return self._judge(await _whole(response), reader, now())
         except TimeoutError:
-            failed = Reading(Outcome.TIMEOUT, may_be_billed=progress.sent_body)
+            outcome = Outcome.ABANDONED if self.is_showing else Outcome.TIMEOUT
+            failed = Reading(outcome, may_be_billed=progress.sent_body)
         except TransportError as error:
             if reader.is_done:
                 return reader.reading(ended_cleanly=False)
@@ -85,18 +93,23 @@ class Exchange:
     ) -> Reading:
         loop = asyncio.get_running_loop()
         held: list[bytes] = []
-        async for chunk in response.chunks():
-            events = reader.feed(chunk)
-            held += events
-            if reader.has_content:
-                if events or reader.closing:
-                    timer.reschedule(min(ends, loop.time() + self.limits.idle_s))
-                await self._show(held, timer, ends)
-                held.clear()
-            if reader.is_done:
-                break
-        reading = reader.reading(ended_cleanly=True)
-        self.closing = (*held, *reader.closing)
+        async with aclosing(response.chunks(bytes_at_most=None)) as chunks:
+            async for chunk in chunks:
+                before = len(reader.closing)
+                events = reader.feed(chunk)
+                held += events
+                if reader.has_content:
+                    if events or len(reader.closing) > before:
+                        timer.reschedule(min(ends, loop.time() + self.limits.idle_s))
+                    await self._show(held, timer, ends)
+                    held.clear()
+                if reader.is_done:
+                    break
+            reading = reader.reading(ended_cleanly=True)
+            self.closing = (*held, *reader.closing)
+            if reading.outcome is Outcome.SUCCESS:
+                timer.reschedule(None)
+                await _read_out(chunks)
         return reading
 
     def _judge(self, response: UpstreamResponse, reader: StreamReader, now: datetime) -> Reading:
@@ -111,15 +124,28 @@ class Exchange:
             return
         loop = asyncio.get_running_loop()
         timer.reschedule(ends)
+        self.is_showing = True
         for data in events:
             self.has_shown = True
             await self.show(data)
+        self.is_showing = False
         timer.reschedule(min(ends, loop.time() + self.limits.idle_s))
 
 
 def _is_stream(response: UpstreamStream) -> bool:
     """What the response says, not what was asked for: some providers answer in one piece all the same."""
     return response.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+async def _read_out(chunks: AsyncGenerator[bytes]) -> None:
+    """A connection can be used again only when its answer is read to the last byte."""
+    read = 0
+    with suppress(TimeoutError, TransportError):
+        async with asyncio.timeout(READ_OUT_WITHIN_S):
+            async for chunk in chunks:
+                read += len(chunk)
+                if read > READ_OUT_BYTES_AT_MOST:
+                    return
 
 
 async def _whole(response: UpstreamStream) -> UpstreamResponse:

@@ -6,6 +6,9 @@ from decimal import Decimal
 
 import simplejson
 
+DEPTH_AT_MOST = 100
+"""Deeper than anything meant, and shallow enough for all that walks through it, the encoder included."""
+
 
 def encode(value: object) -> bytes:
     """Compact UTF-8; Decimal becomes a plain literal (`0.000045`, not `4.5E-5`)."""
@@ -23,7 +26,19 @@ def decode(body: bytes) -> object:
         raise ValueError("nested too deeply") from error
     except ArithmeticError as error:
         raise ValueError("a number past all bounds") from error
+    if body.count(b"{") + body.count(b"[") > DEPTH_AT_MOST:  # few brackets cannot be many levels
+        _check_depth(value)
     return value
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(DEPTH_AT_MOST + 1):
+        containers = [found for found in level if isinstance(found, dict | list)]
+        if not containers:
+            return
+        level = [inner for found in containers for inner in (found.values() if isinstance(found, dict) else found)]
+    raise ValueError("nested too deeply")
 
 
 def _literal(value: Decimal) -> str:

@@ -6,7 +6,8 @@ A break after the first content ends the stream with an error event and without 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,9 @@ from llm_router.usage import UsageRecord
 
 KEEP_ALIVE_S = 15.0
 """How long nothing may come before a comment says that the stream lives. Past it an error can only be an event."""
+
+TAKEN_WITHIN_S = 60.0
+"""How long a caller may leave an event untaken once the answer is settled; then its connection is closed."""
 
 Dispatch = Callable[[ShowTo | None], Awaitable[Answer]]
 
@@ -45,8 +49,14 @@ class _Line:
             await self.open(headers)
             await self.send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def close(self) -> None:
-        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def finish(self, events: Sequence[bytes], headers: Mapping[str, str]) -> None:
+        """The last events and the end. A caller that does not read is not waited for for ever."""
+        with suppress(TimeoutError):
+            for event in events:
+                async with asyncio.timeout(TAKEN_WITHIN_S):
+                    await self.write(_event(event), headers)
+            async with asyncio.timeout(TAKEN_WITHIN_S):
+                await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class LiveResponse(Response):
@@ -78,21 +88,17 @@ class LiveResponse(Response):
             raise
         except CallerError as error:
             if line.is_open:
-                await line.write(_event(json_text.encode(http_responses.error_body(error))), {})
-                await line.close()
+                await line.finish([json_text.encode(http_responses.error_body(error))], {})
                 return
             raise
         _note(scope, answer.record)
-        for event in self._ending(answer):
-            await line.write(_event(event), http_responses.answer_headers(answer))
-        await line.close()
+        await line.finish(self._ending(answer), http_responses.answer_headers(answer))
 
     async def _fail(self, failed: RequestFailedError, line: _Line, scope: Scope, receive: Receive) -> None:
         if not line.is_open:
             await http_responses.failed(failed.error, failed.record)(scope, receive, line.send)
             return
-        await line.write(_event(json_text.encode(http_responses.error_body(failed.error, failed.record))), {})
-        await line.close()
+        await line.finish([json_text.encode(http_responses.error_body(failed.error, failed.record))], {})
 
     def _ending(self, answer: Answer) -> list[bytes]:
         """The events from the finish reasons on, with the usage and the cost where the caller looks for them."""
@@ -111,17 +117,17 @@ class LiveResponse(Response):
 async def _attend(answering: asyncio.Future[Answer], line: _Line, receive: Receive) -> None:
     """Wait for the answer; keep the line alive, and call the work off when the caller hangs up."""
     hanging_up = asyncio.ensure_future(_hang_up(receive))
+    both: set[asyncio.Future[Any]] = {answering, hanging_up}
     try:
         while not answering.done():
-            both: set[asyncio.Future[Any]] = {answering, hanging_up}
             await asyncio.wait(both, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
-            if answering.done():
-                return
-            if hanging_up.done():
+            if hanging_up.done() and not answering.done():
                 answering.cancel()
                 await asyncio.wait({answering})
-            else:
-                await line.write(b": waiting\n\n", {})
+            if not answering.done():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(KEEP_ALIVE_S):
+                        await line.write(b": waiting\n\n", {})
     finally:
         hanging_up.cancel()
         await asyncio.wait({hanging_up})

@@ -100,7 +100,7 @@ def plan(prompt: Prompt, route: Route, surroundings: Surroundings) -> Plan:
     strategy = prompt.strategy or route.strategy
     if able:
         places = _ranked(able, prompt, strategy, surroundings)
-        kept = places if prompt.wishes.allows_fallbacks else places[:1]
+        kept = places if prompt.wishes.allows_fallbacks or prompt.wishes.order else places[:1]
         unwanted = tuple(Excluded(place.candidate, Exclusion.NOT_WANTED) for place in places[len(kept) :])
         return Plan(kept, (*excluded, *unwanted))
     failing = [item.candidate for item in excluded if item.open_reason is OpenReason.FAILING]
@@ -140,8 +140,11 @@ def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings)
 
 
 def _is_unwanted(candidate: Candidate, wishes: Wishes) -> bool:
+    """An order without fallbacks names all who may serve, https://openrouter.ai/docs/features/provider-routing."""
     name = candidate.provider.name
-    return name in wishes.ignore or bool(wishes.only and name not in wishes.only)
+    if name in wishes.ignore or (wishes.only and name not in wishes.only):
+        return True
+    return bool(wishes.order) and not wishes.allows_fallbacks and name not in wishes.order
 
 
 def _is_too_dear(candidate: Candidate, wishes: Wishes) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -65,13 +65,16 @@ class UpstreamStream:
     _response: httpx.Response
     _progress: Progress
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, decoded, as it comes. Raises TransportError where it breaks off or is too large."""
+    async def chunks(self, *, bytes_at_most: int | None = RESPONSE_BYTES_AT_MOST) -> AsyncGenerator[bytes]:
+        """The body, decoded, as it comes. Raises TransportError where it breaks off or is too large.
+
+        None where the reader does not keep the bytes.
+        """
         size = 0
         with _told(self._progress):
             async for chunk in self._response.aiter_bytes():
                 size += len(chunk)
-                if size > RESPONSE_BYTES_AT_MOST:
+                if bytes_at_most is not None and size > bytes_at_most:
                     raise TransportError(Outcome.MALFORMED, may_be_billed=True)
                 yield chunk
 

@@ -60,6 +60,8 @@ def judge(body: Mapping[str, object], asked: Asked) -> Reading:
     text = completions.text(parts[0]) or ""
     if tokens and text and not tokens.completion:
         tokens = None  # words that took no tokens: whoever reports that has not counted
+    if tokens is None:  # what can't be true is not handed on either
+        body = {name: value for name, value in body.items() if name != "usage"}
     return Reading(
         Outcome.SUCCESS,
         text=text,

@@ -5,6 +5,7 @@ The chunks: https://platform.openai.com/docs/api-reference/chat-streaming. Where
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,16 +23,27 @@ SHOWN = ("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "
 _SET_ONCE = frozenset({"role", "id", "type", "name", "expires_at"})
 """Texts that some providers repeat in every chunk; all others arrive in pieces."""
 
+_NO_FIELDS = frozenset({"choices", "object", "x_groq"})
+_NO_REST = frozenset({"index", "delta", "logprobs", "finish_reason"})
+
 CHOICES_AT_MOST = 128
 TOOL_CALLS_AT_MOST = 128
 
 
-class _Pieces(list[str]):
-    """A text that is still growing: joined once, so that the work grows with its length alone."""
+KEPT_AT_MOST = 8_000_000
+"""Characters of one answer, as the transport's limit is for one that comes whole. What its frames weigh beside it on
+the wire, some 250 bytes a token, is not kept and not counted."""
+
+KEPT_A_VALUE = 64
+"""What a value costs beside its characters."""
+
+
+class _Text(io.StringIO):
+    """A text that is still growing; neither the work nor the memory grows with the number of its pieces."""
 
 
 class BrokenStreamError(Exception):
-    """A chunk that is no chunk, or an error among the chunks."""
+    """A chunk that is no chunk, an error among the chunks, or more than can be kept."""
 
 
 @dataclass(slots=True)
@@ -47,6 +59,7 @@ class Assembly:
     """Grows with each chunk. `has_content` says that something has come which a caller could see."""
 
     has_content: bool = False
+    _kept: int = 0
     _choices: dict[int, _Choice] = field(default_factory=dict)
     _fields: dict[str, object] = field(default_factory=dict)
 
@@ -61,6 +74,8 @@ class Assembly:
             raise BrokenStreamError
         for part in choices:
             self._take_choice(_mapping(part))
+        if self._kept > KEPT_AT_MOST:
+            raise BrokenStreamError
 
     def is_finished(self, choices: int = 1) -> bool:
         """Whether each of so many choices has said why it ended."""
@@ -78,9 +93,7 @@ class Assembly:
         return sum(_text_bytes(choice.message) for choice in self._choices.values())
 
     def _take_fields(self, chunk: Mapping[str, object]) -> None:
-        for name, value in chunk.items():
-            if name not in ("choices", "object", "x_groq") and value is not None:
-                self._fields[name] = value
+        self._replace(self._fields, chunk, beside=_NO_FIELDS)
         groq = chunk.get("x_groq")  # Groq's place for usage, https://console.groq.com/docs/api-reference
         if isinstance(groq, dict) and groq.get("usage") and not self._fields.get("usage"):
             self._fields["usage"] = groq["usage"]
@@ -89,20 +102,26 @@ class Assembly:
         if part.get("error"):
             raise BrokenStreamError
         choice = self._choices.setdefault(_index(part, CHOICES_AT_MOST), _Choice())
-        delta = _mapping(part.get("delta") or {})
+        delta, logprobs = _mapping(part.get("delta") or {}), _mapping(part.get("logprobs") or {})
+        self._kept += sum(map(_weight, (*delta.values(), *logprobs.values())))
         self.has_content = self.has_content or any(delta.get(name) for name in SHOWN)
         for name, value in delta.items():
             if name == "tool_calls":
                 _merge_tool_calls(choice.message, value)
             else:
                 _merge(choice.message, name, value)
-        for name, value in _mapping(part.get("logprobs") or {}).items():
+        for name, value in logprobs.items():
             _merge(choice.logprobs, name, value)
-        reason = part.get("finish_reason")
-        if reason is not None:
+        if reason := part.get("finish_reason"):  # an empty one, which some send with each chunk, says nothing
             choice.finish_reason = str(reason)
-        known = {"index", "delta", "logprobs", "finish_reason"}
-        choice.rest |= {name: value for name, value in part.items() if name not in known and value is not None}
+        self._replace(choice.rest, part, beside=_NO_REST)
+
+    def _replace(self, into: dict[str, object], values: Mapping[str, object], *, beside: frozenset[str]) -> None:
+        """What comes later stands; null says nothing."""
+        for name, value in values.items():
+            if name not in beside and value is not None and into.get(name) != value:
+                self._kept += _weight(value) - (_weight(into[name]) if name in into else 0)
+                into[name] = value
 
 
 @dataclass(slots=True)
@@ -117,6 +136,7 @@ class StreamReader:
     is_done: bool = False
     is_broken: bool = False
     closing: list[bytes] = field(default_factory=list)
+    _held_bytes: int = 0
     _parser: Parser = field(default_factory=Parser)
     _assembly: Assembly = field(default_factory=Assembly)
 
@@ -157,12 +177,21 @@ class StreamReader:
                 self.is_done = True
                 break
             try:
-                self._assembly.add(data)
+                self._take(data, shown)
             except BrokenStreamError:
                 self.is_done = self.is_broken = True
                 break
-            (self.closing if self._assembly.is_finished(self.asked.choices) else shown).append(data)
         return shown
+
+    def _take(self, data: bytes, shown: list[bytes]) -> None:
+        """Raises BrokenStreamError, also where too much would have to be held back."""
+        self._assembly.add(data)
+        is_closing = self._assembly.is_finished(self.asked.choices)
+        if is_closing or not self.has_content:
+            self._held_bytes += len(data)
+        if self._held_bytes > KEPT_AT_MOST:
+            raise BrokenStreamError
+        (self.closing if is_closing else shown).append(data)
 
 
 def _chunk(data: bytes) -> Mapping[str, object]:
@@ -183,8 +212,8 @@ def _whole(index: int, choice: _Choice) -> dict[str, object]:
 
 
 def _joined(value: object) -> object:
-    if isinstance(value, _Pieces):
-        return "".join(value)
+    if isinstance(value, _Text):
+        return value.getvalue()
     if isinstance(value, dict):
         return _joined_values(value)
     return [_joined(item) for item in value] if isinstance(value, list) else value
@@ -194,9 +223,18 @@ def _joined_values(values: Mapping[str, object]) -> dict[str, object]:
     return {name: _joined(value) for name, value in values.items()}
 
 
+def _weight(value: object) -> int:
+    """Of the same order as the memory that a value takes."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return KEPT_A_VALUE + sum(len(name) + _weight(inner) for name, inner in value.items())
+    return KEPT_A_VALUE + (sum(map(_weight, value)) if isinstance(value, list) else 0)
+
+
 def _text_bytes(value: object) -> int:
-    if isinstance(value, _Pieces):
-        return sum(len(piece.encode("utf-8", "surrogatepass")) for piece in value)
+    if isinstance(value, _Text):
+        return len(value.getvalue().encode("utf-8", "surrogatepass"))
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return sum(_text_bytes(inner) for inner in inside)
 
@@ -221,10 +259,9 @@ def _merge(into: dict[str, object], name: str, value: object) -> None:
 
 def _grow_text(into: dict[str, object], name: str, value: str) -> None:
     before = into.get(name)
-    if isinstance(before, _Pieces):
-        before.append(value)
-    else:
-        into[name] = _Pieces([value])
+    if not isinstance(before, _Text):
+        before = into[name] = _Text(newline="")
+    before.write(value)
 
 
 def _merge_tool_calls(message: dict[str, object], value: object) -> None:
