@@ -72,3 +72,4 @@ include infra/browser/targets.mk
 include infra/emulated/targets.mk
 include infra/sam/targets.mk
 include infra/runtime/targets.mk
+include tests/clients/targets.mk
