@@ -467,24 +467,18 @@ def test_what_failed_everywhere_is_not_asked_again_by_the_sdk(router, client):
 
 def test_while_all_are_rate_limited_the_sdk_waits_as_it_is_told_and_asks_again(router):
     played = router.plays_on_a_hasty_route(in_turn(RATE_LIMITED, says("Now.")))
-    with pytest.raises(openai.InternalServerError):
-        ask(patient(router), played.model)
-    asked_before = len(played.calls)
     response = patient(router, max_retries=2).chat.completions.with_raw_response.create(
         model=played.model, messages=HELLO
     )
     assert response.parse().choices[0].message.content == "Now."
     assert response.retries_taken >= 1
-    assert len(played.calls) == asked_before + 1
+    assert len(played.calls) == 2
 
 
 def test_a_rate_limit_without_retries_tells_when_to_come_again(router):
     played = router.plays(refuses(429, "rate_limit_exceeded", retry_after="600"))
-    client = patient(router)
-    with pytest.raises(openai.InternalServerError):
-        ask(client, played.model)
     with pytest.raises(openai.InternalServerError) as told:
-        ask(client, played.model)
+        ask(patient(router), played.model)
     assert (told.value.status_code, told.value.code) == (503, "no_provider_available")
     assert 1 <= int(told.value.response.headers["retry-after"]) <= 600
 
