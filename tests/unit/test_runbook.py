@@ -21,6 +21,9 @@ LIBRARY = "\n".join(path.read_text() for path in (ROOT / "layers/shared/llm_rout
 
 SECTIONS = ["**Means:**", "**Callers see**", "**Look first", "**Causes**", "**Ends**"]
 LAMBDAS_OWN = {"Throttles", "ReservedConcurrentExecutions", "ExpectedValue", "Events", "Traceback"}
+HEADINGS = {"error_code", "reason", "behind_s", "invoke"}
+"""What tables of causes go by, where it is no code."""
+
 OPERATIONS = {"GetItem", "PutItem", "UpdateItem"}
 SERVICES_WORDS = re.compile(r"\w+(?:Error|Exception|Bucket|Denied)$")
 """Error codes of AWS's, and exceptions."""
@@ -90,7 +93,7 @@ def test_every_code_and_outcome_that_a_page_names_is_one_of_the_routers(name):
     assert set(re.findall(r'error_code = "([^"]+)"', page)) <= codes()
     named = set(re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+)[^|]*\|", page, re.MULTILINE))
     words = {word for cell in named for word in re.findall(r"`([a-z_]+)`", cell)}
-    assert words <= codes() | set(Outcome) | {"behind_s"}
+    assert words <= codes() | set(Outcome) | HEADINGS
 
 
 @pytest.mark.parametrize("name", ALL_PAGES)
