@@ -117,7 +117,7 @@ def _plan(asked: Asked, kept: Kept, *, is_there: bool) -> str:
     lines = ["", f"The stack {asked.stack_name} will be deleted, and with it", GOES] if is_there else []
     lines += [] if is_there else ["", f"There is no stack {asked.stack_name}."]
     if kept and asked.delete_data:
-        lines += ["", "DELETED WITH ALL THAT IS IN IT (usage, client keys, the page, providers' keys):", *kept.lines()]
+        lines += ["", "DELETED FOR GOOD AS WELL (usage, client keys, the page, providers' keys):", *kept.lines()]
     elif kept:
         lines += ["", "What stays:", *kept.lines()]
     return "\n".join(lines)
