@@ -25,7 +25,7 @@ $(VENV)/.ready-to-run: infra/local/requirements.txt layers/shared/requirements.t
 	@bash infra/install.sh $(PY) infra/local/requirements.txt
 	@touch $@
 
-$(VENV)/.ready: $(VENV)/.ready-to-run requirements.txt infra/sam/translator_requirements.txt
+$(VENV)/.ready: $(VENV)/.ready-to-run requirements.txt infra/prices/requirements.txt infra/sam/translator_requirements.txt
 	@bash infra/install.sh $(PY) requirements.txt
 	@bash infra/install.sh $(PY) infra/sam/translator_requirements.txt --no-deps
 	@touch $@
@@ -64,8 +64,14 @@ test: setup  ## Unit, integration, contract and end-to-end tests
 
 .PHONY: prices
 prices: setup  ## Rewrite the catalogue of prices from the published data and print what changed
-	@$(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off -r infra/prices/requirements.txt
 	@$(PY) infra/prices/update.py
+
+.PHONY: prices-diff
+prices-diff: setup  ## Print how the newest published prices differ from the catalogue, and write nothing
+	@newest=$$(mktemp -d) && trap 'rm -rf "$$newest"' EXIT && \
+	  $(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off --no-deps \
+	    --target "$$newest" genai-prices && \
+	  PYTHONPATH="$$newest:$(PYTHONPATH)" $(PY) infra/prices/update.py --diff
 
 include infra/bench/targets.mk
 include infra/browser/targets.mk

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from llm_router import completions, pricing, routing
-from llm_router.candidates import Candidate
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from llm_router import completions, fees, pricing, routing
+from llm_router.candidates import Candidate, Feature
 from llm_router.prompts import Prompt, estimated_tokens
 from llm_router.routing import Facts
 from llm_router.upstream import Reading
 from llm_router.usage import NOTHING, Attempt, Cost, CostBasis, Outcome, TokenUsage
 
 
-def attempt(reading: Reading, candidate: Candidate, *, prompt: Prompt, facts: Facts, latency_ms: int) -> Attempt:
-    """The ledger's row for one try."""
-    tokens, cost = _bill(reading, candidate, prompt, facts)
+def attempt(
+    reading: Reading, candidate: Candidate, *, prompt: Prompt, facts: Facts, began_at: datetime, latency_ms: int
+) -> Attempt:
+    """The ledger's row for one try, at the prices of when it began."""
+    tokens, cost = _bill(reading, candidate, prompt, facts, began_at)
     return Attempt(
         provider=candidate.provider.name,
         model=candidate.model,
@@ -32,17 +38,63 @@ def output_cap(prompt: Prompt, candidate: Candidate) -> int | None:
     return min(prompt.max_tokens, candidate.max_output_tokens)
 
 
-def _bill(reading: Reading, candidate: Candidate, prompt: Prompt, facts: Facts) -> tuple[TokenUsage | None, Cost]:
+def upper_usd(prompt: Prompt, candidate: Candidate) -> Decimal | None:
+    """The most that an attempt can cost; None where no bound is known."""
+    if fees.may_arise(prompt, candidate.model):
+        return None
+    tier = prompt.fields.get("service_tier")
+    return pricing.upper_usd(
+        candidate,
+        prompt_bytes=prompt.size_bytes,
+        output_cap=output_cap(prompt, candidate),
+        choices=prompt.choices,
+        service_tier=tier if isinstance(tier, str) else None,
+        with_audio=Feature.AUDIO in prompt.needs,
+    )
+
+
+def _bill(
+    reading: Reading, candidate: Candidate, prompt: Prompt, facts: Facts, at: datetime
+) -> tuple[TokenUsage | None, Cost]:
     """As the provider reported it, else as estimated where it may have billed, else nothing."""
+    if reading.usd_reported is not None and candidate.provider.reports_cost and reading.is_counted_whole:
+        return reading.tokens, Cost(reading.usd_reported, CostBasis.EXACT)
+    tokens = _tokens(reading, candidate, prompt, facts)
+    if tokens is None:
+        return None, NOTHING
+    if _is_past_counting(reading, tokens, candidate, prompt):
+        return tokens, Cost(None, CostBasis.UNKNOWN)
+    basis = CostBasis.EXACT if reading.tokens and reading.is_counted_whole else CostBasis.ESTIMATED
+    tier = _service_tier(reading, prompt)
+    return tokens, pricing.cost(tokens, candidate.price, at=at, basis=basis, service_tier=tier)
+
+
+def _tokens(reading: Reading, candidate: Candidate, prompt: Prompt, facts: Facts) -> TokenUsage | None:
+    """Those of a cut answer are what was reported or what arrived, whichever is more."""
+    arrived = TokenUsage(prompt=prompt.estimated_tokens, completion=estimated_tokens(reading.arrived_bytes))
+    if reading.tokens and not reading.is_counted_whole:
+        return replace(reading.tokens, completion=max(reading.tokens.completion, arrived.completion))
     if reading.tokens:
-        return reading.tokens, pricing.cost(reading.tokens, candidate.price, basis=CostBasis.EXACT)
+        return reading.tokens
     if reading.outcome is Outcome.SUCCESS:
         completion = estimated_tokens(completions.size_bytes(reading.completion))
-        tokens = TokenUsage(prompt=prompt.estimated_tokens, completion=completion)
-    elif reading.may_be_billed and reading.arrived_bytes:
-        tokens = TokenUsage(prompt=prompt.estimated_tokens, completion=estimated_tokens(reading.arrived_bytes))
-    elif reading.may_be_billed:
-        tokens = routing.expected_tokens(candidate, prompt, facts)
-    else:
-        return None, NOTHING
-    return tokens, pricing.cost(tokens, candidate.price, basis=CostBasis.ESTIMATED)
+        return TokenUsage(prompt=prompt.estimated_tokens, completion=completion)
+    if not reading.may_be_billed:
+        return None
+    return arrived if reading.arrived_bytes else routing.expected_tokens(candidate, prompt, facts)
+
+
+def _is_past_counting(reading: Reading, tokens: TokenUsage, candidate: Candidate, prompt: Prompt) -> bool:
+    """Whether something was or may have been charged that the counts don't show."""
+    if reading.fees or (reading.fees is None and fees.may_arise(prompt, candidate.model)):
+        return True
+    rates = candidate.price
+    audio_apart = rates is not None and (rates.audio_input is not None or rates.audio_output is not None)
+    return audio_apart and Feature.AUDIO in prompt.needs and not (tokens.audio_prompt or tokens.audio_completion)
+
+
+def _service_tier(reading: Reading, prompt: Prompt) -> str | None:
+    """How it was served, else how it was to be."""
+    asked = prompt.fields.get("service_tier")
+    said = asked if isinstance(asked, str) and asked not in pricing.EITHER_SERVICE else None
+    return reading.service_tier or said

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from enum import StrEnum
 
@@ -15,13 +15,18 @@ __all__ = [
     "Auth",
     "AuthKind",
     "Candidate",
+    "Change",
     "Configuration",
     "Delivery",
     "Feature",
     "Price",
     "Provider",
+    "Rates",
     "Route",
+    "Schedule",
+    "Sheet",
     "Strategy",
+    "Tier",
     "combined",
 ]
 
@@ -48,12 +53,67 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
-    """USD per million tokens, with where and when it was read."""
+class Rates:
+    """USD per million tokens of each kind; None where a kind has no rate of its own and costs what it is a part of."""
 
     input: Decimal
     output: Decimal
     cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    audio_input: Decimal | None = None
+    cached_audio_input: Decimal | None = None
+    reasoning: Decimal | None = None
+    audio_output: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """What every token of a request costs whose prompt has more tokens than `above`."""
+
+    above: int
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The rates that hold at one time; `tiers` by rising length of the prompt."""
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A sheet that holds from a day on, or at certain hours of each day (past midnight where `until` is the earlier).
+
+    Days and hours are UTC. Of the changes that hold at one time the last one counts.
+    """
+
+    sheet: Sheet
+    from_day: date | None = None
+    from_time: time | None = None
+    until: time | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What holds when nothing else does, and what changes it."""
+
+    sheet: Sheet
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Price(Rates):
+    """What a model costs, with where and when it was read. The rates are those of a short prompt on that day.
+
+    `service_tiers` are the ways of being served, by the provider's names, that have prices of their own.
+    """
+
+    tiers: tuple[Tier, ...] = ()
+    changes: tuple[Change, ...] = ()
+    service_tiers: Mapping[str, Schedule] = field(default_factory=dict)
     source: str = "configuration"
     as_of: date | None = None
 
@@ -63,7 +123,8 @@ class Provider:
     """A company or server that hosts models.
 
     `dropped_parameters` are request fields that this provider answers with a 400, though its format is OpenAI's;
-    `output_cap_parameter` is its name for the limit on the answer's tokens.
+    `output_cap_parameter` is its name for the limit on the answer's tokens. `reports_cost` says that the usage it
+    reports carries what it charged.
     """
 
     name: str
@@ -72,6 +133,7 @@ class Provider:
     timeout_s: float
     output_cap_parameter: str = "max_tokens"
     dropped_parameters: frozenset[str] = frozenset()
+    reports_cost: bool = False
 
 
 class Feature(StrEnum):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 
 from llm_router import registry
-from llm_router.candidates import Candidate, Feature, Price, Provider
+from llm_router.candidates import Candidate, Feature, Price, Provider, Rates
 from llm_router.catalogue import Catalogue, Row
 from llm_router.configuration_fields import Section, as_fields
 from llm_router.configuration_report import meant, shown
@@ -27,7 +27,7 @@ MODEL_FIELDS = (
     "lacks",
     "price",
 )
-PRICE_FIELDS = ("input", "cached_input", "output")
+PRICE_FIELDS = tuple(rate.name for rate in fields(Rates))
 
 _LIMIT = "a whole number of tokens, such as 8192"
 _MODEL_NAME = "the model's name as the provider spells it"
@@ -79,9 +79,9 @@ class ModelReader:
                 price=self._short_price(section, model, row),
                 context_window=row.context_window if row else None,
                 max_output_tokens=row.max_output_tokens if row else None,
-                first_token_timeout_s=self.ways.first_token_timeout_s,
-                idle_timeout_s=IDLE_TIMEOUT_S,
-                lacks=self.ways.lacks,
+                first_token_timeout_s=self._first_token_timeout_s(row),
+                idle_timeout_s=_idle_timeout_s(row),
+                lacks=self.ways.lacks | (row.lacks if row else frozenset()),
             )
         )
 
@@ -108,12 +108,19 @@ class ModelReader:
             price=self._price(section, model, row),
             context_window=window or (row.context_window if row else None),
             max_output_tokens=output or (row.max_output_tokens if row else None),
-            first_token_timeout_s=section.seconds("first_token_timeout_s", default=self.ways.first_token_timeout_s),
-            idle_timeout_s=section.seconds("idle_timeout_s", default=IDLE_TIMEOUT_S),
-            lacks=self.ways.lacks | self._lacks(section),
+            first_token_timeout_s=section.seconds("first_token_timeout_s", default=self._first_token_timeout_s(row)),
+            idle_timeout_s=section.seconds("idle_timeout_s", default=_idle_timeout_s(row)),
+            lacks=self.ways.lacks | self._lacks(section, row),
         )
 
-    def _lacks(self, section: Section) -> frozenset[Feature]:
+    def _first_token_timeout_s(self, row: Row | None) -> float:
+        known = row.first_token_timeout_s if row else None
+        return self.ways.first_token_timeout_s if known is None else known
+
+    def _lacks(self, section: Section, row: Row | None) -> frozenset[Feature]:
+        """What the file says of the model; where it says nothing, what the catalogue does."""
+        if section.value("lacks") is None:
+            return row.lacks if row else frozenset()
         expected = f"a list of what the model cannot do, out of {', '.join(Feature)}"
         found = set()
         for index, value in enumerate(section.items("lacks", expected=expected)):
@@ -158,7 +165,8 @@ class ModelReader:
         usd = {
             name: rates.number(name, at_most=USD_AT_MOST, zero=True, expected=_USD_PER_MTOK) for name in PRICE_FIELDS
         }
-        return Price(usd["input"] or Decimal(0), usd["output"] or Decimal(0), usd["cached_input"])
+        whole = {"input": usd["input"] or Decimal(0), "output": usd["output"] or Decimal(0)}
+        return Price(**{**usd, **whole})
 
     def _short_price(self, section: Section, model: str | None, row: Row | None) -> Price | None:
         value = section.value("cost_per_1k_tokens")
@@ -191,6 +199,11 @@ class ModelReader:
         if known is not None and self.provider.base_url not in ("", known.base_url):
             words = f"has a base_url of its own; prices that the file leaves out are those of {self.provider.name}"
             section.report.notice(section.place.split(".", 1)[0], words)
+
+
+def _idle_timeout_s(row: Row | None) -> float:
+    known = row.idle_timeout_s if row else None
+    return IDLE_TIMEOUT_S if known is None else known
 
 
 def _is_unknown(value: Value) -> bool:

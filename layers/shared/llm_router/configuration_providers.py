@@ -67,6 +67,7 @@ class _ProviderReader:
             timeout_s=self._timeout_s(),
             output_cap_parameter=ways.output_cap_parameter,
             dropped_parameters=ways.dropped_parameters,
+            reports_cost=ways.reports_cost,
         )
         reader = ModelReader(provider, ways, self._key_advice, self._declared, self._catalogue)
         if self._is_short:

@@ -234,9 +234,7 @@ class Dispatcher:
         """One try, in the ledger before its body leaves and with its outcome afterwards."""
         candidate = step.candidate
         cap = billing.output_cap(request.prompt, candidate)
-        upper = pricing.upper_usd(
-            candidate, prompt_bytes=request.prompt.size_bytes, output_cap=cap, choices=request.prompt.choices
-        )
+        upper = billing.upper_usd(request.prompt, candidate)
         trial.record = replace(trial.record, trying=Trying(candidate.name, upper))
         opening = _Opening(asyncio.create_task(self._write_trying(trial.record)), self.clock)
         started_s, began_at = self.clock.monotonic_s(), self.clock.now()
@@ -244,7 +242,9 @@ class Dispatcher:
         latency_ms = _milliseconds(self.clock.monotonic_s() - started_s - opening.waited_s)
         position = await cancellation.to_its_end(opening.written)
         facts = request.facts.get(candidate.name, routing.UNKNOWN_FACTS)
-        attempt = billing.attempt(trial.reading, candidate, prompt=request.prompt, facts=facts, latency_ms=latency_ms)
+        attempt = billing.attempt(
+            trial.reading, candidate, prompt=request.prompt, facts=facts, began_at=began_at, latency_ms=latency_ms
+        )
         self._note(trial, candidate, attempt, began_at)
         trial.record = replace(trial.record, position=position, attempts=(*trial.record.attempts, attempt))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
     Item = dict[str, AttributeValueTypeDef]
+
+_ALWAYS_KEPT = ("prompt", "cached_prompt", "completion")
+_RARE = tuple(kind.name for kind in fields(TokenUsage) if kind.name not in _ALWAYS_KEPT)
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -136,20 +140,23 @@ def _attempt_values(attempt: Attempt) -> dict[str, object]:
             "latency_ms": attempt.latency_ms,
             "cost_usd": attempt.cost.usd,
             "cost_basis": attempt.cost.basis.value,
-            "prompt_tokens": tokens.prompt if tokens else None,
-            "cached_prompt_tokens": tokens.cached_prompt if tokens else None,
-            "completion_tokens": tokens.completion if tokens else None,
+            **(_token_values(tokens) if tokens else {}),
         }
     )
+
+
+def _token_values(tokens: TokenUsage) -> dict[str, object]:
+    """Kinds that few requests have are left out where there are none."""
+    always = {f"{kind}_tokens": getattr(tokens, kind) for kind in _ALWAYS_KEPT}
+    return always | {f"{kind}_tokens": count for kind in _RARE if (count := getattr(tokens, kind))}
 
 
 def _attempt(values: Mapping[str, Any]) -> Attempt:
     tokens = None
     if "prompt_tokens" in values:
         tokens = TokenUsage(
-            prompt=int(values["prompt_tokens"]),
-            completion=int(values["completion_tokens"]),
-            cached_prompt=int(values["cached_prompt_tokens"]),
+            **{kind: int(values[f"{kind}_tokens"]) for kind in _ALWAYS_KEPT},
+            **{kind: int(values.get(f"{kind}_tokens", 0)) for kind in _RARE},
         )
     return Attempt(
         provider=values["provider"],

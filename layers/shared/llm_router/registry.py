@@ -21,7 +21,7 @@ _BEARER = Auth(AuthKind.BEARER)
 @dataclass(frozen=True, slots=True)
 class KnownProvider:
     """`dropped_parameters` are request fields that the provider answers with a 400 and that change little; `lacks` is
-    what none of its models can do.
+    what none of its models can do. `reports_cost` says that its usage carries what it charged, all fees included.
     """
 
     base_url: str
@@ -30,6 +30,7 @@ class KnownProvider:
     output_cap_parameter: str = "max_tokens"
     first_token_timeout_s: float = FIRST_TOKEN_TIMEOUT_S
     lacks: frozenset[Feature] = frozenset()
+    reports_cost: bool = False
 
 
 UNKNOWN = KnownProvider("")
@@ -54,9 +55,11 @@ PROVIDERS = {
         # Reasoning models refuse `max_tokens`: https://platform.openai.com/docs/api-reference/chat/create
         output_cap_parameter="max_completion_tokens",
     ),
-    "openrouter": KnownProvider("https://openrouter.ai/api/v1"),
+    # https://openrouter.ai/docs/use-cases/usage-accounting
+    "openrouter": KnownProvider("https://openrouter.ai/api/v1", reports_cost=True),
     "together": KnownProvider("https://api.together.ai/v1"),
-    "xai": KnownProvider("https://api.x.ai/v1"),
+    # https://docs.x.ai/developers/cost-tracking
+    "xai": KnownProvider("https://api.x.ai/v1", reports_cost=True),
 }
 
 

@@ -127,11 +127,13 @@ def plan(prompt: Prompt, route: Route, surroundings: Surroundings) -> Plan:
     return Plan(forced, left_out, is_forced=bool(forced))
 
 
-def expected_usd(candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN_FACTS) -> Decimal | None:
+def expected_usd(
+    candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN_FACTS, *, at: datetime
+) -> Decimal | None:
     """Prompt tokens x input price + expected completion tokens x output price; None where the price is unknown."""
     if candidate.price is None:
         return None
-    return pricing.usd(expected_tokens(candidate, prompt, facts), candidate.price)
+    return pricing.usd(expected_tokens(candidate, prompt, facts), candidate.price, at=at)
 
 
 def expected_tokens(candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN_FACTS) -> TokenUsage:
@@ -148,7 +150,7 @@ def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings)
     if (missing := candidate.lacks & prompt.needs) or _is_unwanted(candidate, prompt.wishes):
         reason = Exclusion.LACKS_FEATURE if missing else Exclusion.NOT_WANTED
         return Excluded(candidate, reason, lacking=missing)
-    if _is_too_dear(candidate, prompt.wishes):
+    if _is_too_dear(candidate, prompt.wishes, surroundings.now):
         return Excluded(candidate, Exclusion.MAX_PRICE)
     if candidate.context_window is not None and prompt.estimated_tokens > candidate.context_window:
         return Excluded(candidate, Exclusion.CONTEXT_WINDOW)
@@ -171,14 +173,15 @@ def _is_unwanted(candidate: Candidate, wishes: Wishes) -> bool:
     return bool(wishes.order) and not wishes.allows_fallbacks and name not in wishes.order
 
 
-def _is_too_dear(candidate: Candidate, wishes: Wishes) -> bool:
+def _is_too_dear(candidate: Candidate, wishes: Wishes, at: datetime) -> bool:
     """An unknown price may be any price."""
     if wishes.max_input is None and wishes.max_output is None:
         return False
     if candidate.price is None:
         return True
-    too_dear_in = wishes.max_input is not None and candidate.price.input > wishes.max_input
-    return too_dear_in or (wishes.max_output is not None and candidate.price.output > wishes.max_output)
+    rates = pricing.rates_now(candidate.price, at=at)
+    too_dear_in = wishes.max_input is not None and rates.input > wishes.max_input
+    return too_dear_in or (wishes.max_output is not None and rates.output > wishes.max_output)
 
 
 def _ranked(
@@ -193,7 +196,7 @@ def _ranked(
         return surroundings.facts.get(candidate.name, UNKNOWN_FACTS)
 
     def place(candidate: Candidate) -> Place:
-        usd = expected_usd(candidate, prompt, facts(candidate))
+        usd = expected_usd(candidate, prompt, facts(candidate), at=surroundings.now)
         return Place(candidate, usd, _reason(strategy, usd))
 
     order = prompt.wishes.order

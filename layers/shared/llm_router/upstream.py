@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from llm_router.usage import Outcome, TokenUsage
 
@@ -38,7 +39,10 @@ class Reading:
 
     `text`, `model` and `completion` (the whole answer in OpenAI's format) belong to a success. `tokens` stands wherever
     the provider reported them, also beside a failure: what was reported was billed. `may_be_billed` is true where the
-    provider took the request without refusing it; `arrived_bytes` is how much text had come by then.
+    provider took the request without refusing it; `arrived_bytes` is how much text had come by then. `is_counted_whole`
+    is false for tokens reported before the answer's end. `usd_reported` is what the provider says it charged, all fees
+    included; `fees` whether it reports the use of what is charged beside tokens, None where it says nothing of it;
+    `service_tier` how it says it served.
     """
 
     outcome: Outcome
@@ -48,5 +52,9 @@ class Reading:
     tokens: TokenUsage | None = None
     may_be_billed: bool = False
     arrived_bytes: int = 0
+    is_counted_whole: bool = True
+    usd_reported: Decimal | None = None
+    fees: bool | None = None
+    service_tier: str | None = None
     retry_after_s: float | None = None
     param: str | None = None

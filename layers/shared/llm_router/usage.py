@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -11,15 +11,32 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Tokens as the provider counts them. `cached_prompt` is part of `prompt`."""
+    """Tokens as the provider counts them.
+
+    Parts of `prompt`: `cached_prompt`, `cache_write` (of which `cache_write_1h` for an hour) and `audio_prompt` (of
+    which `cached_audio_prompt`, that is part of `cached_prompt` too). Parts of `completion`: `reasoning` and
+    `audio_completion`.
+    """
 
     prompt: int
     completion: int
     cached_prompt: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    audio_prompt: int = 0
+    cached_audio_prompt: int = 0
+    reasoning: int = 0
+    audio_completion: int = 0
 
     @property
     def total(self) -> int:
         return self.prompt + self.completion
+
+
+def summed(counted: Iterable[TokenUsage]) -> TokenUsage:
+    """Kind by kind."""
+    found = list(counted)
+    return TokenUsage(**{kind.name: sum(getattr(tokens, kind.name) for tokens in found) for kind in fields(TokenUsage)})
 
 
 class CostBasis(StrEnum):
@@ -150,9 +167,4 @@ class UsageRecord:
 
     @property
     def tokens(self) -> TokenUsage:
-        counted = [attempt.tokens for attempt in self.attempts if attempt.tokens]
-        return TokenUsage(
-            prompt=sum(tokens.prompt for tokens in counted),
-            completion=sum(tokens.completion for tokens in counted),
-            cached_prompt=sum(tokens.cached_prompt for tokens in counted),
-        )
+        return summed(attempt.tokens for attempt in self.attempts if attempt.tokens)

@@ -6,7 +6,10 @@ Facts: https://platform.openai.com/docs/api-reference/chat; where another provid
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
+from typing import TypedDict
 
 from llm_router import completions, json_text
 from llm_router.adapters import openai_errors, openai_json, openai_usage
@@ -46,14 +49,14 @@ def read(response: UpstreamResponse, *, now: datetime, asked: Asked = Asked()) -
 
 def judge(body: Mapping[str, object], asked: Asked) -> Reading:
     """Whether a completion is whole: each choice has content, a refusal or a tool call, and says why it ended."""
-    tokens = openai_usage.read(body.get("usage"))
-    billed = Reading(Outcome.MALFORMED, tokens=tokens, may_be_billed=True)
+    tokens, bill = openai_usage.read(body.get("usage")), _bill(body)
+    billed = Reading(Outcome.MALFORMED, tokens=tokens, may_be_billed=True, **bill)
     found = body.get("choices")
     if body.get("error") or not isinstance(found, list) or len(found) < asked.choices:
         return billed
     parts = [openai_json.mapping(part) for part in found]
     if any(part.get("finish_reason") == "content_filter" for part in parts):
-        return Reading(Outcome.CONTENT_FILTER, tokens=tokens, may_be_billed=True)
+        return replace(billed, outcome=Outcome.CONTENT_FILTER)
     if not all(_is_whole(part, asked) for part in parts):
         return billed
     model = body.get("model")
@@ -68,6 +71,23 @@ def judge(body: Mapping[str, object], asked: Asked) -> Reading:
         model=model if isinstance(model, str) else None,
         completion=body,
         tokens=tokens,
+        **bill,
+    )
+
+
+class _Bill(TypedDict):
+    usd_reported: Decimal | None
+    fees: bool | None
+    service_tier: str | None
+
+
+def _bill(body: Mapping[str, object]) -> _Bill:
+    """What an answer says of its cost beside the counts of tokens."""
+    tier = body.get("service_tier")
+    return _Bill(
+        usd_reported=openai_usage.usd(body.get("usage")),
+        fees=openai_usage.fees(body),
+        service_tier=tier if isinstance(tier, str) else None,
     )
 
 

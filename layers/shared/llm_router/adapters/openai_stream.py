@@ -161,10 +161,20 @@ class StreamReader:
         if not self.is_done:
             self._shown(list(self._parser.close()))
         reading = openai.judge(self._assembly.body(), self.asked)
-        failed = Reading(Outcome.CUT, tokens=reading.tokens, may_be_billed=True, arrived_bytes=self.arrived_bytes)
+        is_finished = self._assembly.is_finished(self.asked.choices)
+        failed = replace(
+            reading,
+            outcome=Outcome.CUT,
+            text="",
+            model=None,
+            completion={},
+            may_be_billed=True,
+            arrived_bytes=self.arrived_bytes,
+            is_counted_whole=is_finished,
+        )
         if self.is_broken:
             return replace(failed, outcome=Outcome.MALFORMED)
-        if not self._assembly.is_finished(self.asked.choices) or not (self.is_done or ended_cleanly):
+        if not is_finished or not (self.is_done or ended_cleanly):
             return failed
         return reading
 
