@@ -64,14 +64,14 @@ test: setup  ## Unit, integration, contract and end-to-end tests
 
 .PHONY: prices
 prices: setup  ## Rewrite the catalogue of prices from the published data and print what changed
-	@$(PY) infra/prices/update.py
+	@PYTHONPATH=$(PYTHONPATH):. $(PY) -m infra.prices.update
 
 .PHONY: prices-diff
 prices-diff: setup  ## Print how the newest published prices differ from the catalogue, and write nothing
 	@newest=$$(mktemp -d) && trap 'rm -rf "$$newest"' EXIT && \
 	  $(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off --no-deps \
 	    --target "$$newest" genai-prices && \
-	  PYTHONPATH="$$newest:$(PYTHONPATH)" $(PY) infra/prices/update.py --diff
+	  PYTHONPATH="$$newest:$(PYTHONPATH):." $(PY) -m infra.prices.update --diff
 
 include infra/bench/targets.mk
 include infra/browser/targets.mk

@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import limits
-import published
+from infra.prices import limits, published
 
 CATALOGUE_FILE = Path(__file__).parents[2] / "layers/shared/llm_router/catalogue.json"
 
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="The catalogue of prices and limits.")
     parser.add_argument("--diff", action="store_true", help="print what would change and write nothing")
     only_compares = parser.parse_args(arguments).diff
-    before = json.loads(CATALOGUE_FILE.read_text()) if CATALOGUE_FILE.exists() else {"source": "none", "providers": {}}
+    before = catalogue_now()
     found = published.read()
     rows = limits.completed(found.rows)
     header = {"source": found.source, "as_of": found.as_of.isoformat()}
@@ -41,6 +40,12 @@ def main(arguments: Sequence[str]) -> int:
         version = found.source.split()[-1]
         print(f"To take this over: write genai-prices=={version} in infra/prices/requirements.txt, then make prices.")
     return 0
+
+
+def catalogue_now() -> Mapping[str, Any]:
+    nothing = {"source": "none", "providers": {}}
+    written: Mapping[str, Any] = json.loads(CATALOGUE_FILE.read_text()) if CATALOGUE_FILE.exists() else nothing
+    return written
 
 
 def print_left_out(found: published.Published) -> None:

@@ -6,6 +6,7 @@ prudence. Texts, ids and counts are made up; the shapes are not.
 """
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
 from llm_router.upstream import Reading
@@ -44,6 +45,10 @@ MISTRAL_SPEC = "https://github.com/mistralai/platform-docs-public (openapi.yaml,
 MISTRAL_ERRORS = "https://github.com/mistralai/platform-docs-public (public/resources/error-glossary.md)"
 MISTRAL_REASONING = "https://github.com/mistralai/platform-docs-public (native-reasoning, new_output_tab)"
 OPENROUTER_ERRORS = "https://openrouter.ai/docs/api/reference/errors-and-debugging"
+GEMINI_USAGE = "https://discuss.ai.google.dev/t/question-with-usage-in-openai-compatibility/98760"
+XAI_COST = "https://docs.x.ai/developers/cost-tracking"
+OPENROUTER_USAGE = "https://openrouter.ai/docs/use-cases/usage-accounting"
+OPENROUTER_BILL = "https://openrouter.ai/docs/client-sdks/typescript/models/batchobjectusage"
 OPENROUTER_RESPONSES = "https://openrouter.ai/docs/responses"
 TOGETHER_SPEC = "https://github.com/togethercomputer/openapi (openapi.yaml, ChatCompletionResponse)"
 OLLAMA_SOURCE = "https://github.com/ollama/ollama (openai/openai.go)"
@@ -77,8 +82,9 @@ def error(code=None, *, kind="invalid_request_error", param=None, **beside):
 COUNTED = TokenUsage(prompt=19, completion=10)
 
 
-def success(text="Hello there.", tokens=COUNTED):
-    return Reading(Outcome.SUCCESS, text=text, model="served-model", tokens=tokens)
+def success(text="Hello there.", tokens=COUNTED, **billed):
+    """`billed` is what the answer says of its cost beside tokens."""
+    return Reading(Outcome.SUCCESS, text=text, model="served-model", tokens=tokens, **billed)
 
 
 def broken(tokens=None):
@@ -112,7 +118,7 @@ ANSWERS = [
             },
             service_tier="default",
         ),
-        success(),
+        success(service_tier="default"),
         OPENAI_SPEC,
     ),
     Body(
@@ -141,7 +147,7 @@ ANSWERS = [
                 "completion_tokens_details": {"reasoning_tokens": 10},
             },
         ),
-        success(""),
+        success("", TokenUsage(19, 10, reasoning=10)),
         OPENAI_SPEC,
     ),
     Body(
@@ -245,8 +251,230 @@ ANSWERS = [
                 "num_sources_used": 0,
             }
         ),
-        success(tokens=TokenUsage(663, 174, cached_prompt=654)),
+        success(tokens=TokenUsage(663, 174, cached_prompt=654, reasoning=124), fees=False),
         VERTEX_GROK,
+    ),
+    Body(
+        "openai, audio in and out, part of the prompt written to the cache",
+        answer(
+            usage={
+                "prompt_tokens": 300,
+                "completion_tokens": 90,
+                "total_tokens": 390,
+                "prompt_tokens_details": {"cached_tokens": 100, "cache_write_tokens": 50, "audio_tokens": 120},
+                "completion_tokens_details": {"reasoning_tokens": 20, "audio_tokens": 60},
+            },
+            service_tier="priority",
+        ),
+        success(
+            tokens=TokenUsage(
+                300, 90, cached_prompt=100, cache_write=50, audio_prompt=120, reasoning=20, audio_completion=60
+            ),
+            service_tier="priority",
+        ),
+        OPENAI_SPEC,
+    ),
+    Body(
+        "openai, the model has searched the web",
+        answer(
+            {
+                "role": "assistant",
+                "content": "Hello there.",
+                "annotations": [{"type": "url_citation", "url_citation": {"url": "https://example.com"}}],
+            }
+        ),
+        success(fees=True),
+        OPENAI_SPEC,
+    ),
+    Body(
+        "gemini, thinking counted in the total alone",
+        answer(usage={"completion_tokens": 102, "prompt_tokens": 758, "total_tokens": 1725}),
+        success(tokens=TokenUsage(758, 967, reasoning=865)),
+        GEMINI_USAGE,
+    ),
+    Body(
+        "deepseek, reasoning within the completion",
+        answer(
+            usage={
+                "prompt_tokens": 19,
+                "completion_tokens": 10,
+                "total_tokens": 29,
+                "prompt_cache_hit_tokens": 0,
+                "prompt_cache_miss_tokens": 19,
+                "completion_tokens_details": {"reasoning_tokens": 7},
+            }
+        ),
+        success(tokens=TokenUsage(19, 10, reasoning=7)),
+        "a client library's reading of it; DeepSeek's own reference was not at hand",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "mistral, counts without details",
+        answer(usage={"prompt_tokens": 19, "total_tokens": 29, "completion_tokens": 10}),
+        success(),
+        MISTRAL_SPEC,
+    ),
+    Body(
+        "xai, what it charged in ticks",
+        answer(
+            usage={
+                "prompt_tokens": 19,
+                "completion_tokens": 10,
+                "total_tokens": 29,
+                "num_sources_used": 0,
+                "cost_in_usd_ticks": 37756000,
+            }
+        ),
+        success(usd_reported=Decimal("0.0037756"), fees=False),
+        XAI_COST,
+    ),
+    Body(
+        "xai, sources of a live search",
+        answer(usage={"prompt_tokens": 19, "completion_tokens": 10, "total_tokens": 29, "num_sources_used": 3}),
+        success(fees=True),
+        "types made from xAI's reference: the number of individual live search sources used",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "openrouter, its charge and its details",
+        answer(
+            usage={
+                "completion_tokens": 2,
+                "completion_tokens_details": {"reasoning_tokens": 0},
+                "cost": 0.95,
+                "cost_details": {"upstream_inference_cost": 19},
+                "prompt_tokens": 194,
+                "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 100, "audio_tokens": 0},
+                "total_tokens": 196,
+            }
+        ),
+        success(tokens=TokenUsage(194, 2, cache_write=100), usd_reported=Decimal("0.95")),
+        OPENROUTER_USAGE,
+    ),
+    Body(
+        "openrouter, a key of the customer's own at the model's host",
+        answer(
+            usage={
+                "prompt_tokens": 19,
+                "completion_tokens": 10,
+                "total_tokens": 29,
+                "is_byok": True,
+                "cost": 0.001,
+                "cost_details": {"upstream_inference_cost": 0.019},
+            }
+        ),
+        success(usd_reported=Decimal("0.02")),
+        OPENROUTER_BILL,
+    ),
+    Body(
+        "openrouter, a web search",
+        answer(
+            usage={
+                "prompt_tokens": 19,
+                "completion_tokens": 10,
+                "total_tokens": 29,
+                "server_tool_use": {"web_search_requests": 1},
+                "cost": 0.02,
+            }
+        ),
+        success(usd_reported=Decimal("0.02"), fees=True),
+        OPENROUTER_BILL,
+    ),
+    Body(
+        "anthropic's names, as gateways hand them on",
+        answer(
+            usage={
+                "prompt_tokens": 100,
+                "completion_tokens": 10,
+                "total_tokens": 110,
+                "cache_creation_input_tokens": 60,
+                "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 40},
+            }
+        ),
+        success(tokens=TokenUsage(100, 10, cache_write=60, cache_write_1h=40)),
+        "seen of gateways in front of Claude; Anthropic's own format has other names for the rest",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "fireworks, cached tokens in OpenAI's place",
+        answer(
+            usage={
+                "prompt_tokens": 19,
+                "completion_tokens": 10,
+                "total_tokens": 29,
+                "prompt_tokens_details": {"cached_tokens": 16},
+            }
+        ),
+        success(tokens=TokenUsage(19, 10, cached_prompt=16)),
+        "Fireworks calls its format OpenAI's",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "together, cached and reasoning tokens beside the counts",
+        answer(
+            usage={
+                "prompt_tokens": 19,
+                "completion_tokens": 10,
+                "total_tokens": 29,
+                "cached_tokens": 16,
+                "reasoning_tokens": 4,
+            }
+        ),
+        success(tokens=TokenUsage(19, 10, cached_prompt=16, reasoning=4)),
+        "seen of Together's and Moonshot's models",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "cerebras, with its time and cached tokens",
+        answer(
+            usage={
+                "prompt_tokens": 19,
+                "completion_tokens": 10,
+                "total_tokens": 29,
+                "prompt_tokens_details": {"cached_tokens": 0},
+            },
+            time_info={"queue_time": 0.0001, "prompt_time": 0.0004, "completion_time": 0.06, "total_time": 0.07},
+        ),
+        success(),
+        "seen of its API",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "groq, tools that it ran itself",
+        answer(
+            {
+                "role": "assistant",
+                "content": "Hello there.",
+                "executed_tools": [{"index": 0, "type": "search", "arguments": "{}"}],
+            }
+        ),
+        success(fees=True),
+        GROQ_SDK,
+    ),
+    Body(
+        "more of each part than of the whole",
+        answer(
+            usage={
+                "prompt_tokens": 19,
+                "completion_tokens": 10,
+                "prompt_tokens_details": {"cached_tokens": 15, "cache_write_tokens": 99, "audio_tokens": 99},
+                "completion_tokens_details": {"reasoning_tokens": 99, "audio_tokens": 99},
+            }
+        ),
+        success(
+            tokens=TokenUsage(
+                19, 10, cached_prompt=15, cache_write=4, audio_prompt=15, cached_audio_prompt=15, audio_completion=10
+            )
+        ),
+        "a cost must not become negative",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "a charge that is none",
+        answer(usage={"prompt_tokens": 19, "completion_tokens": 10, "cost": -1, "cost_in_usd_ticks": "7"}),
+        success(),
+        "what is no sum of money must not be written down as one",
+        basis=Basis.ASSUMED,
     ),
     Body(
         "half a usage",

@@ -15,7 +15,7 @@ from llm_router.adapters import openai
 from llm_router.upstream import UpstreamResponse
 from llm_router.usage import Outcome
 
-ASSUMED = 55
+ASSUMED = 63
 GAPS = 2
 
 

@@ -70,6 +70,7 @@ POLICY = frozenset(
         "completions",
         "errors",
         "failover",
+        "fees",
         "health",
         "json_text",
         "positions",

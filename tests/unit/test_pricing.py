@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import candidate, price, usd
+from builders import NOW, candidate, price, usd
 from llm_router import pricing
 from llm_router.candidates import Price
 from llm_router.configuration_fields import DECIMAL_PLACES_AT_MOST
 from llm_router.configuration_models import USD_AT_MOST
+from llm_router.pricing import Bounds
 from llm_router.usage import Cost, CostBasis, TokenUsage
 
 rates = st.decimals(min_value=0, max_value=USD_AT_MOST, places=DECIMAL_PLACES_AT_MOST)
@@ -43,24 +44,24 @@ def exact_usd(tokens, rate):
     ],
 )
 def test_costs_are_tokens_times_price(tokens, rate, expected):
-    assert pricing.usd(tokens, rate) == Decimal(expected)
+    assert pricing.usd(tokens, rate, at=NOW) == Decimal(expected)
 
 
 @settings(deadline=None)
 @given(token_usages, prices)
 def test_costs_are_exact_for_every_price_that_a_configuration_may_hold(tokens, rate):
-    assert Fraction(pricing.usd(tokens, rate)) == exact_usd(tokens, rate)
+    assert Fraction(pricing.usd(tokens, rate, at=NOW)) == exact_usd(tokens, rate)
 
 
 @settings(deadline=None)
 @given(token_usages, prices, st.sampled_from([CostBasis.EXACT, CostBasis.ESTIMATED]))
 def test_a_cost_has_the_basis_of_its_token_counts(tokens, rate, basis):
-    assert pricing.cost(tokens, rate, basis=basis) == Cost(pricing.usd(tokens, rate), basis)
+    assert pricing.cost(tokens, rate, at=NOW, basis=basis) == Cost(pricing.usd(tokens, rate, at=NOW), basis)
 
 
 @pytest.mark.parametrize("basis", CostBasis)
 def test_a_cost_without_a_price_is_unknown_and_not_nothing(basis):
-    assert pricing.cost(TokenUsage(1, 1), None, basis=basis) == Cost(None, CostBasis.UNKNOWN)
+    assert pricing.cost(TokenUsage(1, 1), None, at=NOW, basis=basis) == Cost(None, CostBasis.UNKNOWN)
 
 
 def capped(output_cap, max_output_tokens, context_window):
@@ -79,14 +80,14 @@ def test_the_upper_estimate_is_never_below_the_cost_of_a_usage_within_the_cap(ra
         cached_prompt=data.draw(st.integers(0, prompt)),
     )
     served = candidate(usd=rate, max_output_tokens=max_output_tokens, context_window=context_window)
-    upper = pricing.upper_usd(served, prompt_bytes=prompt_bytes, output_cap=output_cap)
-    assert upper >= pricing.usd(tokens, rate)
+    upper = pricing.upper_usd(served, Bounds(prompt_bytes, output_cap))
+    assert upper >= pricing.usd(tokens, rate, at=NOW)
 
 
 def test_the_upper_estimate_is_no_more_than_the_dearest_usage_costs():
     served = candidate(usd=price("1", "10"), max_output_tokens=100, context_window=8000)
-    assert pricing.upper_usd(served, prompt_bytes=1000, output_cap=None) == usd("0.002").usd
-    assert pricing.upper_usd(served, prompt_bytes=1000, output_cap=10) == usd("0.0011").usd
+    assert pricing.upper_usd(served, Bounds(1000, None)) == usd("0.002").usd
+    assert pricing.upper_usd(served, Bounds(1000, 10)) == usd("0.0011").usd
 
 
 @pytest.mark.parametrize(
@@ -98,4 +99,4 @@ def test_the_upper_estimate_is_no_more_than_the_dearest_usage_costs():
     ids=["no price", "no cap"],
 )
 def test_there_is_no_upper_estimate_without_a_price_or_without_a_cap(served):
-    assert pricing.upper_usd(served, prompt_bytes=1000, output_cap=None) is None
+    assert pricing.upper_usd(served, Bounds(1000, None)) is None

@@ -360,5 +360,5 @@ def test_the_same_situation_gives_the_same_plan(situation):
 
 
 def test_expected_costs_are_exact():
-    found = routing.expected_usd(DEAR, prompt("x" * 368, max_tokens=10))
+    found = routing.expected_usd(DEAR, prompt("x" * 368, max_tokens=10), at=NOW)
     assert found == Decimal(100 * 5 + 10 * 15) / 10**6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -14,16 +14,22 @@ from llm_router.upstream import Reading
 from llm_router.usage import NOTHING, Attempt, Cost, CostBasis, Outcome, TokenUsage
 
 
-def attempt(
-    reading: Reading, candidate: Candidate, *, prompt: Prompt, facts: Facts, began_at: datetime, latency_ms: int
-) -> Attempt:
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When an attempt began and how long it took."""
+
+    began_at: datetime
+    latency_ms: int
+
+
+def attempt(reading: Reading, candidate: Candidate, *, prompt: Prompt, facts: Facts, span: Span) -> Attempt:
     """The ledger's row for one try, at the prices of when it began."""
-    tokens, cost = _bill(reading, candidate, prompt, facts, began_at)
+    tokens, cost = _bill(reading, candidate, prompt, facts, span.began_at)
     return Attempt(
         provider=candidate.provider.name,
         model=candidate.model,
         outcome=reading.outcome,
-        latency_ms=latency_ms,
+        latency_ms=span.latency_ms,
         cost=cost,
         tokens=tokens,
         retry_after_s=reading.retry_after_s,
@@ -43,14 +49,14 @@ def upper_usd(prompt: Prompt, candidate: Candidate) -> Decimal | None:
     if fees.may_arise(prompt, candidate.model):
         return None
     tier = prompt.fields.get("service_tier")
-    return pricing.upper_usd(
-        candidate,
+    bounds = pricing.Bounds(
         prompt_bytes=prompt.size_bytes,
         output_cap=output_cap(prompt, candidate),
         choices=prompt.choices,
         service_tier=tier if isinstance(tier, str) else None,
         with_audio=Feature.AUDIO in prompt.needs,
     )
+    return pricing.upper_usd(candidate, bounds)
 
 
 def _bill(

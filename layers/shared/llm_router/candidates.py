@@ -113,7 +113,7 @@ class Price(Rates):
 
     tiers: tuple[Tier, ...] = ()
     changes: tuple[Change, ...] = ()
-    service_tiers: Mapping[str, Schedule] = field(default_factory=dict)
+    service_tiers: Mapping[str, Schedule] = field(default_factory=dict, hash=False)
     source: str = "configuration"
     as_of: date | None = None
 

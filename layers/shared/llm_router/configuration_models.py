@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
+from typing import Any
 
 from llm_router import registry
 from llm_router.candidates import Candidate, Feature, Price, Provider, Rates
@@ -165,8 +167,9 @@ class ModelReader:
         usd = {
             name: rates.number(name, at_most=USD_AT_MOST, zero=True, expected=_USD_PER_MTOK) for name in PRICE_FIELDS
         }
-        whole = {"input": usd["input"] or Decimal(0), "output": usd["output"] or Decimal(0)}
-        return Price(**{**usd, **whole})
+        whole = Price(input=usd.pop("input") or Decimal(0), output=usd.pop("output") or Decimal(0))
+        parts: Mapping[str, Any] = usd
+        return replace(whole, **parts)
 
     def _short_price(self, section: Section, model: str | None, row: Row | None) -> Price | None:
         value = section.value("cost_per_1k_tokens")

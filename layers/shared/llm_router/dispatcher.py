@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from aws_lambda_powertools import Logger
 
-from llm_router import billing, cancellation, failover, journal_items, pricing, routing, verdicts
+from llm_router import billing, cancellation, failover, journal_items, routing, verdicts
 from llm_router.adapters import openai
 from llm_router.candidates import Candidate, Configuration, Feature, Route, combined
 from llm_router.clock import Clock
@@ -242,9 +242,8 @@ class Dispatcher:
         latency_ms = _milliseconds(self.clock.monotonic_s() - started_s - opening.waited_s)
         position = await cancellation.to_its_end(opening.written)
         facts = request.facts.get(candidate.name, routing.UNKNOWN_FACTS)
-        attempt = billing.attempt(
-            trial.reading, candidate, prompt=request.prompt, facts=facts, began_at=began_at, latency_ms=latency_ms
-        )
+        span = billing.Span(began_at, latency_ms)
+        attempt = billing.attempt(trial.reading, candidate, prompt=request.prompt, facts=facts, span=span)
         self._note(trial, candidate, attempt, began_at)
         trial.record = replace(trial.record, position=position, attempts=(*trial.record.attempts, attempt))
 

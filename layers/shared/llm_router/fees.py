@@ -17,7 +17,8 @@ FIELDS = ("web_search_options", "search_parameters", "plugins", "compound_custom
 """OpenAI's and Gemini's search, xAI's, OpenRouter's plugins, Groq's systems of tools (both names)."""
 
 MODELS = re.compile(r":online$|-search-(preview|api)\b|\bcompound\b|\bsonar\b")
-"""OpenRouter's and OpenAI's models that search by themselves, Groq's that run tools, Perplexity's with a fee a request."""
+"""OpenRouter's and OpenAI's models that search by themselves, Groq's that run tools, Perplexity's that charge for each
+request."""
 
 
 def may_arise(prompt: Prompt, model: str) -> bool:

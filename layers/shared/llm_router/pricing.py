@@ -8,7 +8,7 @@ what the kind does of which it is a part.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -44,30 +44,38 @@ def cost(
     return Cost(_usd(tokens, rates_of(_sheet(schedule, at), tokens.prompt)), basis)
 
 
-def upper_usd(
-    candidate: Candidate,
-    *,
-    prompt_bytes: int,
-    output_cap: int | None,
-    choices: int = 1,
-    service_tier: str | None = None,
-    with_audio: bool = False,
-) -> Decimal | None:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a request lets an attempt use at most: a prompt of so many bytes and so many answers within the cap.
+
+    `service_tier` is what the request says of it; `with_audio` whether audio goes either way.
+    """
+
+    prompt_bytes: int
+    output_cap: int | None
+    choices: int = 1
+    service_tier: str | None = None
+    with_audio: bool = False
+
+
+def upper_usd(candidate: Candidate, bounds: Bounds) -> Decimal | None:
     """The most that an attempt can cost: a prompt has no more tokens than bytes, an answer none past its cap.
 
     Each token counts at the dearest rate of its side, in any tier that the prompt may reach and at any time; those of
     audio only where the request has to do with it. None where the price is unknown or nothing caps the answer.
     """
-    caps = [cap for cap in (output_cap, candidate.max_output_tokens, candidate.context_window) if cap is not None]
+    caps = [
+        cap for cap in (bounds.output_cap, candidate.max_output_tokens, candidate.context_window) if cap is not None
+    ]
     if candidate.price is None or not caps:
         return None
-    schedules = list(_possible(candidate.price, service_tier))
+    schedules = list(_possible(candidate.price, bounds.service_tier))
     if not schedules:
         return None
-    possible = [rates for schedule in schedules for rates in _all_rates(schedule, prompt_bytes)]
-    dearest_input = _dearest(possible, _INPUT_RATES + (_AUDIO_INPUT_RATES if with_audio else ()))
-    dearest_output = _dearest(possible, _OUTPUT_RATES + (_AUDIO_OUTPUT_RATES if with_audio else ()))
-    return (prompt_bytes * dearest_input + min(caps) * choices * dearest_output) / MILLION
+    possible = [rates for schedule in schedules for rates in _all_rates(schedule, bounds.prompt_bytes)]
+    dearest_input = _dearest(possible, _INPUT_RATES + (_AUDIO_INPUT_RATES if bounds.with_audio else ()))
+    dearest_output = _dearest(possible, _OUTPUT_RATES + (_AUDIO_OUTPUT_RATES if bounds.with_audio else ()))
+    return (bounds.prompt_bytes * dearest_input + min(caps) * bounds.choices * dearest_output) / MILLION
 
 
 def rates_now(price: Price, *, at: datetime) -> Rates:
@@ -152,5 +160,5 @@ def _all_rates(schedule: Schedule, prompt_tokens: int) -> Iterator[Rates]:
 
 
 def _dearest(possible: Iterable[Rates], names: tuple[str, ...]) -> Decimal:
-    found = (getattr(rates, name) for rates in possible for name in names)
+    found: Iterable[Decimal | None] = (getattr(rates, name) for rates in possible for name in names)
     return max(rate for rate in found if rate is not None)

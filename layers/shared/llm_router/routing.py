@@ -127,9 +127,7 @@ def plan(prompt: Prompt, route: Route, surroundings: Surroundings) -> Plan:
     return Plan(forced, left_out, is_forced=bool(forced))
 
 
-def expected_usd(
-    candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN_FACTS, *, at: datetime
-) -> Decimal | None:
+def expected_usd(candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN_FACTS, *, at: datetime) -> Decimal | None:
     """Prompt tokens x input price + expected completion tokens x output price; None where the price is unknown."""
     if candidate.price is None:
         return None

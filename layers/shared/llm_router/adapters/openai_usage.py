@@ -88,9 +88,10 @@ def fees(body: Mapping[str, object]) -> bool | None:
     A citation of the web is the trace of a search, also where no count of searches is reported.
     """
     report = openai_json.mapping(body.get("usage"))
-    found = [count for name in COUNTS_OF_FEES if (count := _count(report.get(name))) is not None]
+    used = [report.get(name) for name in COUNTS_OF_FEES]
     for name in TABLES_OF_FEES:
-        found += [count for used in openai_json.mapping(report.get(name)).values() if (count := _count(used)) is not None]
+        used += openai_json.mapping(report.get(name)).values()
+    found = [count for count in map(_count, used) if count is not None]
     if any(found) or body.get("citations") or _searched(body.get("choices")):
         return True
     return False if found else None
@@ -104,7 +105,8 @@ def _cached(report: Mapping[str, object], details: Mapping[str, object]) -> int:
 
 def _written(report: Mapping[str, object], details: Mapping[str, object]) -> tuple[int, int]:
     """Tokens written to the cache, and those of them that stay for an hour: OpenAI's and OpenRouter's place, or
-    Anthropic's names, which gateways hand on."""
+    Anthropic's names, which gateways hand on.
+    """
     places = (
         details.get("cache_write_tokens"),
         details.get("cache_creation_tokens"),
