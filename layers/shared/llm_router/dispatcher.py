@@ -286,7 +286,9 @@ class Dispatcher:
         )
         limit_s = failover.attempt_limit_s(candidate, remaining_s=remaining_s, others_left=others)
         first_s = min(limit_s, candidate.first_token_timeout_s) if streamed else limit_s
-        return Limits(first_content_s=first_s, idle_s=candidate.idle_timeout_s, total_s=remaining_s)
+        return Limits(
+            first_content_s=first_s, one_piece_s=limit_s, idle_s=candidate.idle_timeout_s, total_s=remaining_s
+        )
 
     async def _write_trying(self, record: UsageRecord) -> str:
         """Returns the record's position. Where DynamoDB fails the request goes on: settling makes up for it."""
