@@ -235,7 +235,7 @@ def met(folder: Path, dynamodb: DynamoDBClient) -> Iterator[Table]:
         street = _Street(open_things, contexts)
         street.move_in(CELLS)
         # The only way in: the library trusts this file's authorities and no environment variable.
-        open_things.enter_context(mock.patch.object(certifi, "where", lambda: str(trusted.file)))
+        open_things.enter_context(mock.patch.object(certifi, "where", return_value=str(trusted.file)))
         routers = {}
         for number, way in enumerate(WAYS):
             file = folder / f"providers-{number}.yaml"

@@ -1,4 +1,4 @@
-"""What providers do wrong: each fault as a script of a real HTTP server, and what must become of a request that meets it.
+"""What providers do wrong: each fault as a script of a real HTTP server, and what must become of a request there.
 
 The expectations are written out from the failover table of the design, not computed by the code under test. A request
 meets a fault at its first candidate; it has no other, or a second one that is healthy.
@@ -341,12 +341,8 @@ CONNECTIONS = [
         is_delicate=True,
     ),
     recovers("a certificate that matches", ANSWER, ANSWERS, line=Line.TLS),
-    fails(
-        "a certificate of another name", ANSWER, *[free("unreachable")] * 2, line=Line.TLS_OF_ANOTHER_NAME
-    ),
-    fails(
-        "a certificate that nobody vouches for", ANSWER, *[free("unreachable")] * 2, line=Line.TLS_OF_A_STRANGER
-    ),
+    fails("a certificate of another name", ANSWER, *[free("unreachable")] * 2, line=Line.TLS_OF_ANOTHER_NAME),
+    fails("a certificate that nobody vouches for", ANSWER, *[free("unreachable")] * 2, line=Line.TLS_OF_A_STRANGER),
 ]
 
 WAITED_FOR = {
@@ -379,8 +375,16 @@ RATE_LIMITS = [
     ),
     fails("429, Retry-After absurdly large", once(limited(retry_after="1" + "0" * 30)), free("rate_limited")),
     fails("429, Retry-After in a year", once(limited(retry_after="31536000")), free("rate_limited")),
-    fails("498 with a rate limit's code, for a minute", refuses(498, "capacity_exceeded", retry_after="60"), free("rate_limited")),
-    fails("413 with a rate limit's code, for a minute", refuses(413, "rate_limit_exceeded", retry_after="60"), free("rate_limited")),
+    fails(
+        "498 with a rate limit's code, for a minute",
+        refuses(498, "capacity_exceeded", retry_after="60"),
+        free("rate_limited"),
+    ),
+    fails(
+        "413 with a rate limit's code, for a minute",
+        refuses(413, "rate_limit_exceeded", retry_after="60"),
+        free("rate_limited"),
+    ),
 ]
 
 STATUSES = [
@@ -390,7 +394,12 @@ STATUSES = [
     fails("502, for ever", refuses(502), *[free("server_error")] * 2),
     *(fails(str(status), refuses(status), free("overloaded")) for status in (503, 504, 529, 408)),
     fails("503 in HTML", lambda wire: (wire.begin(503, "text/html"), wire.send(HTML)), free("overloaded")),
-    fails("503 whose body never comes", is_silent_after_headers("application/json", 503), free("overloaded"), limit_s=IDLE_S),
+    fails(
+        "503 whose body never comes",
+        is_silent_after_headers("application/json", 503),
+        free("overloaded"),
+        limit_s=IDLE_S,
+    ),
     fails("a redirect", lambda wire: wire.json(307, {}, location="/elsewhere"), free("malformed")),
     fails("down, up, down", goes_down_and_up, free("overloaded"), before=2),
     recovers("down, up, down, up", goes_down_and_up, ANSWERS, before=3),
@@ -437,9 +446,17 @@ REFUSALS = [
 TIMES = [
     fails("silence", is_silent, estimated("timeout"), limit_s=FIRST_TOKEN_S),
     fails(
-        "headers, then silence", is_silent_after_headers("text/event-stream"), estimated("timeout"), limit_s=FIRST_TOKEN_S
+        "headers, then silence",
+        is_silent_after_headers("text/event-stream"),
+        estimated("timeout"),
+        limit_s=FIRST_TOKEN_S,
     ),
-    fails("headers of JSON, then silence", is_silent_after_headers("application/json"), estimated("timeout"), limit_s=ATTEMPT_S),
+    fails(
+        "headers of JSON, then silence",
+        is_silent_after_headers("application/json"),
+        estimated("timeout"),
+        limit_s=ATTEMPT_S,
+    ),
     fails("comments and no word", comments_for_ever, estimated("timeout"), limit_s=FIRST_TOKEN_S),
     fails(
         "refuses streams, then silence",
@@ -450,7 +467,13 @@ TIMES = [
     ),
     fails("first token past its limit", is_slow(FIRST_TOKEN_S + 5), estimated("timeout"), limit_s=FIRST_TOKEN_S),
     recovers("first token late", is_slow(FIRST_TOKEN_S / 3), ANSWERS),
-    fails("stall in mid-stream", after_its_beginning(is_silent), estimated("timeout"), shows=True, limit_s=MOMENT_S + IDLE_S),
+    fails(
+        "stall in mid-stream",
+        after_its_beginning(is_silent),
+        estimated("timeout"),
+        shows=True,
+        limit_s=MOMENT_S + IDLE_S,
+    ),
     fails("bytes without an event in mid-stream", dribbles, estimated("timeout"), shows=True, limit_s=IDLE_S),
     recovers("a drip below the idle limit", drips(times=12), ANSWERS),
     ends(
