@@ -16,7 +16,7 @@ def addresses(outputs: Outputs) -> str:
         [
             f"Router     {outputs.api_url}",
             f"Dashboard  {page if outputs.page_url else 'not published (PublishPage=false)'}",
-            f"Logs       {outputs.router_logs}, {outputs.stats_logs}",
+            f"Logs       {outputs.router_logs}, {outputs.streaming_logs}, {outputs.stats_logs}",
             f"Alarms     {outputs.alarm_topic}",
         ]
     )

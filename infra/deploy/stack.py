@@ -87,6 +87,7 @@ class Outputs:
     state_table: str
     stats_function: str
     router_logs: str
+    streaming_logs: str
     stats_logs: str
     alarm_topic: str
 
@@ -104,6 +105,7 @@ def outputs_of(values: Mapping[str, str]) -> Outputs:
         state_table=values["StateTable"],
         stats_function=values["StatsFunction"],
         router_logs=values["RouterLogs"],
+        streaming_logs=values["StreamingLogs"],
         stats_logs=values["StatsLogs"],
         alarm_topic=values["AlarmTopic"],
     )

@@ -34,6 +34,7 @@ OUTPUTS = Outputs(
     state_table="state",
     stats_function="stats-function",
     router_logs="/llm-router/dev/router",
+    streaming_logs="/llm-router/dev/streaming",
     stats_logs="/llm-router/dev/stats",
     alarm_topic="arn:aws:sns:eu-central-1:123456789012:alarms",
 )
@@ -297,6 +298,7 @@ def test_the_outputs_are_those_of_the_stages_stack():
         "StateTable": "state",
         "StatsFunction": "stats-function",
         "RouterLogs": OUTPUTS.router_logs,
+        "StreamingLogs": OUTPUTS.streaming_logs,
         "StatsLogs": OUTPUTS.stats_logs,
         "AlarmTopic": OUTPUTS.alarm_topic,
         "LedgerTable": "ledger",
@@ -433,6 +435,7 @@ def test_a_page_without_address_is_said_to_be_unpublished():
             "StateTable": "b",
             "StatsFunction": "c",
             "RouterLogs": "d",
+            "StreamingLogs": "f",
             "StatsLogs": "e",
             "AlarmTopic": "f",
         }

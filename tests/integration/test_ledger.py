@@ -11,7 +11,7 @@ import pytest
 from integration.records import STEADY, attempt, pending, settled
 from llm_router import journal_items
 from llm_router.errors import StoreError
-from llm_router.ledger import INSERT_WITHIN_S
+from llm_router.ledger import INSERT_WITHIN_S, SAFE_BEHIND_S
 from llm_router.usage import CostBasis, Outcome, RecordState, TokenUsage, Trying
 
 
@@ -164,3 +164,50 @@ def test_a_table_that_is_gone_is_a_store_error(books, method):
     books.client.delete_table(TableName="ledger")
     with pytest.raises(StoreError):
         getattr(books.ledger, method)(pending(books))
+
+
+def test_a_record_that_was_inserted_late_is_not_inserted_again(books):
+    ended = settled(pending(books), at=books.moving.at)
+    books.moving.move(INSERT_WITHIN_S + 5)
+    written = books.ledger.settle(ended)
+    books.moving.move(3600)
+    assert books.ledger.settle(ended) == ended
+    assert everything(books) == [written]
+
+
+def test_a_run_of_the_aggregation_that_a_late_insert_overtakes_reads_again_and_misses_nothing(books, monkeypatch):
+    """The insert commits at a position that the run, when it read, was already entitled to pass."""
+    lost = settled(pending(books), at=books.moving.at)
+    books.moving.move(INSERT_WITHIN_S + 5)
+    after = pending(books)
+    books.ledger.insert(after)
+    books.ledger.settle(settled(after, at=books.moving.at))
+    early = books.ledger.new_position()
+    books.moving.move(SAFE_BEHIND_S + 60)
+    monkeypatch.setattr(books.ledger, "new_position", lambda: early)
+    advance = books.checkpoints.advance
+
+    def overtaken(*arguments):
+        monkeypatch.setattr(books.checkpoints, "advance", advance)
+        assert books.ledger.settle(lost).position == early
+        return advance(*arguments)
+
+    monkeypatch.setattr(books.checkpoints, "advance", overtaken)
+    assert books.aggregator.run(limit_s=60).records == 2
+
+
+def test_a_position_that_the_walk_has_passed_is_not_inserted_at(books, monkeypatch):
+    lost, stale = settled(pending(books), at=books.moving.at), books.ledger.new_position()
+    for _ in range(books.ledger.shards):
+        walked = pending(books)
+        books.ledger.insert(walked)
+        books.ledger.settle(settled(walked, at=books.moving.at))
+    books.moving.move(SAFE_BEHIND_S + 60)
+    assert books.aggregator.run(limit_s=60).records == 4
+    fresh = books.ledger.new_position
+    offered = iter([stale, stale])
+    monkeypatch.setattr(books.ledger, "new_position", lambda: next(offered, None) or fresh())
+    assert books.ledger.settle(lost).position > stale
+    assert books.aggregator.run(limit_s=60).records == 0
+    books.moving.move(SAFE_BEHIND_S + 60)
+    assert books.aggregator.run(limit_s=60).records == 1

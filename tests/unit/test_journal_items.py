@@ -35,6 +35,20 @@ def test_a_record_is_read_back_as_it_was_written(one):
 
 
 @settings(deadline=None)
+@given(any_records | corrections())
+def test_a_record_is_read_back_from_the_log_as_it_was_written(one):
+    assert journal_items.logged_record(journal_items.log_text(one)) == one
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "{}", '{"position": 1}', '{"position": "x", "state": "settled"}', "{"]
+)
+def test_what_is_no_record_is_told_by_one_error(text):
+    with pytest.raises(ValueError, match=r".+"):
+        journal_items.logged_record(text)
+
+
+@settings(deadline=None)
 @given(any_records)
 def test_costs_are_read_back_to_the_last_digit(one):
     found = journal_items.record_of(item(one))

@@ -60,3 +60,10 @@ def error_code(error: Exception) -> str:
     if isinstance(error, ClientError):
         return error.response["Error"].get("Code", "ClientError")
     return type(error).__name__
+
+
+def cancellation_reasons(error: ClientError) -> list[str]:
+    """Why DynamoDB cancelled a transaction, a code for each of its items (`None` where that one was not to blame)."""
+    if error_code(error) != "TransactionCanceledException":
+        return []
+    return [reason.get("Code", "None") for reason in error.response.get("CancellationReasons", [])]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from llm_router import aws, journal_items
+from llm_router import aws, journal_items, positions
 from llm_router.errors import StoreError
 from llm_router.rollups import ALL, Counters, Increments, RollupKey
 
@@ -123,6 +123,22 @@ class Checkpoints:
         }
 
 
+def ahead_of_the_walk(position: str, *, table: str) -> dict[str, object]:
+    """For a transaction that inserts there: fails where the walk has passed, and sends a run under way back to read."""
+    return {
+        "TableName": table,
+        "Key": journal_items.to_item(_KEY),
+        "ConditionExpression": "attribute_not_exists(#walked.#shard) OR #walked.#shard < :position",
+        "UpdateExpression": "SET #version = if_not_exists(#version, :none) + :one",
+        "ExpressionAttributeNames": {
+            "#version": "version",
+            "#walked": "walked",
+            "#shard": f"{positions.shard_of(position):02}",
+        },
+        "ExpressionAttributeValues": journal_items.to_item({":position": position, ":none": 0, ":one": 1}),
+    }
+
+
 def _checkpoint(values: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint(
         version=int(values.get("version", 0)),
@@ -132,7 +148,5 @@ def _checkpoint(values: Mapping[str, Any]) -> Checkpoint:
 
 
 def _was_overtaken(error: Exception) -> bool:
-    if not isinstance(error, ClientError) or aws.error_code(error) != "TransactionCanceledException":
-        return False
-    reasons = error.response.get("CancellationReasons", [])
-    return any(reason.get("Code") in ("ConditionalCheckFailed", "TransactionConflict") for reason in reasons)
+    reasons = aws.cancellation_reasons(error) if isinstance(error, ClientError) else []
+    return any(reason in ("ConditionalCheckFailed", "TransactionConflict") for reason in reasons)

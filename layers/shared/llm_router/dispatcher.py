@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from aws_lambda_powertools import Logger
 
-from llm_router import billing, cancellation, failover, journal_items, json_text, pricing, routing, verdicts
+from llm_router import billing, cancellation, failover, journal_items, pricing, routing, verdicts
 from llm_router.adapters import openai
 from llm_router.candidates import Candidate, Configuration, Feature, Route, combined
 from llm_router.clock import Clock
@@ -322,9 +322,8 @@ class Dispatcher:
 
     def _log_record(self, record: UsageRecord, error: Exception, *, event: str) -> None:
         """One line from which a command can write the record later; settling twice changes nothing."""
-        values = {"position": record.position, **journal_items.record_values(record)}
-        text = json_text.encode(values).decode()
         reason = str(error) or type(error).__name__
+        text = journal_items.log_text(record)
         self.logger.error("ledger did not answer", event=event, reason=reason, record=text)
 
     def _note(self, trial: _Trial, candidate: Candidate, attempt: Attempt, began_at: datetime) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from llm_router import positions
+from llm_router import json_text, positions
 from llm_router.rollups import Counters, RollupKey
 from llm_router.usage import (
     Attempt,
@@ -46,6 +46,11 @@ def journal_key(position: str) -> dict[str, str]:
 
 def journal_partition(shard: int) -> str:
     return f"journal#{shard:02}"
+
+
+def moved_key(request_id: str) -> dict[str, str]:
+    """Of the mark that a record stands elsewhere than where its id says. It lies in no shard, so no walk meets it."""
+    return {"pk": f"moved#{request_id}", "sk": "journal"}
 
 
 def record_values(record: UsageRecord) -> dict[str, object]:
@@ -92,6 +97,22 @@ def record(values: Mapping[str, Any], *, position: str) -> UsageRecord:
 def record_of(item: Mapping[str, AttributeValueTypeDef]) -> UsageRecord:
     values = from_item(item)
     return record(values, position=values["sk"])
+
+
+def log_text(record: UsageRecord) -> str:
+    """A record as JSON, for a line of the log."""
+    return json_text.encode({"position": record.position, **record_values(record)}).decode()
+
+
+def logged_record(text: str) -> UsageRecord:
+    """What `log_text` wrote down. Raises ValueError for what is no record."""
+    values = json_text.decode(text.encode())
+    if not isinstance(values, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004  # of the text, not of its type
+    try:
+        return record_of(to_item({**values, "sk": values["position"]}))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no usage record: {type(error).__name__} {error}") from error
 
 
 def rollup_key(key: RollupKey) -> dict[str, str]:

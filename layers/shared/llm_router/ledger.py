@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from llm_router import aws, journal_items, positions
+from llm_router import aws, checkpoints, journal_items, positions
 from llm_router.clock import Clock
 from llm_router.errors import StoreError
 from llm_router.usage import RecordState, UsageRecord
@@ -33,6 +33,9 @@ KEYS_A_BATCH = 100
 
 IDLE_BATCHES_AT_MOST = 3
 """So many batches in a row that bring nothing mean that DynamoDB throttles; asking on would only feed that."""
+
+INSERTS_TRIED_AT_MOST = 8
+"""Others write to the checkpoint too, and of two transactions on one item the second is refused."""
 
 FIRST, LAST = "0", "~"
 """Before and after every position."""
@@ -96,7 +99,7 @@ class Ledger:
         if found is None:
             return record
         if not found:
-            return self.insert(record)
+            return self._make_up_for(record)
         before = journal_items.record_of(found)
         if before.state is RecordState.UNSETTLED:
             return self._correct(before, record)
@@ -183,15 +186,22 @@ class Ledger:
 
     def _put(self, record: UsageRecord) -> None:
         """An opening that is repeated, or arrives after the settlement that it belongs to, changes nothing."""
-        values = {
-            **journal_items.journal_key(record.position),
-            **journal_items.record_values(record),
-            "expires_at": int((record.opened_at + self._retention).timestamp()),
-        }
         opening = record.state is RecordState.PENDING
         condition: Any = {"ConditionExpression": "attribute_not_exists(pk)"} if opening else {}
         with aws.asking("PutItem"), self._agreeing():
-            self._client().put_item(TableName=self._table, Item=journal_items.to_item(values), **condition)
+            self._client().put_item(TableName=self._table, Item=self._item(record), **condition)
+
+    def _item(self, record: UsageRecord) -> dict[str, AttributeValueTypeDef]:
+        return journal_items.to_item(
+            {
+                **journal_items.journal_key(record.position),
+                **journal_items.record_values(record),
+                "expires_at": self._expires_at(record),
+            }
+        )
+
+    def _expires_at(self, record: UsageRecord) -> int:
+        return int((record.opened_at + self._retention).timestamp())
 
     def _delete(self, record: UsageRecord) -> None:
         key = journal_items.to_item(journal_items.journal_key(record.position))
@@ -216,24 +226,69 @@ class Ledger:
             return found
         return None
 
+    def _make_up_for(self, record: UsageRecord) -> UsageRecord:
+        """Insert a settled record whose opening failed: at its own position, or past the walk with a mark that it has
+        moved, by which a second try knows.
+        """
+        if not self._is_late(record):
+            self._put(record)
+            if not self._is_late(record):
+                return record
+            self._delete(record)
+        return self._insert_once(record, claim=self._mark_moved) or record
+
     def _correct(self, before: UsageRecord, after: UsageRecord) -> UsageRecord:
         """Insert the real end at a new position and mark the estimate as replaced, both or neither."""
-        correction = replace(after, position=self.new_position(), replaces=before)
-        values = {
-            **journal_items.journal_key(correction.position),
-            **journal_items.record_values(correction),
-            "expires_at": int((after.opened_at + self._retention).timestamp()),
+
+        def mark(correction: UsageRecord) -> Any:
+            marks = {"state": RecordState.CORRECTED.value, "corrected_at": correction.position}
+            return {
+                "Update": {
+                    "TableName": self._table,
+                    "Key": journal_items.to_item(journal_items.journal_key(before.position)),
+                    **_update_expression(marks, RecordState.UNSETTLED),
+                }
+            }
+
+        return self._insert_once(replace(after, replaces=before), claim=mark) or after
+
+    def _mark_moved(self, record: UsageRecord) -> Any:
+        mark = {
+            **journal_items.moved_key(record.request_id),
+            "moved_to": record.position,
+            "expires_at": self._expires_at(record),
         }
-        mark = {"state": RecordState.CORRECTED.value, "corrected_at": correction.position}
-        update: Any = {
-            "TableName": self._table,
-            "Key": journal_items.to_item(journal_items.journal_key(before.position)),
-            **_update_expression(mark, RecordState.UNSETTLED),
+        condition = "attribute_not_exists(pk)"
+        return {
+            "Put": {
+                "TableName": self._table,
+                "Item": journal_items.to_item(mark),
+                "ConditionExpression": condition,
+            }
         }
-        put: Any = {"TableName": self._table, "Item": journal_items.to_item(values)}
-        with aws.asking("TransactWriteItems"):
-            self._client().transact_write_items(TransactItems=[{"Put": put}, {"Update": update}])
-        return correction
+
+    def _insert_once(self, record: UsageRecord, *, claim: Callable[[UsageRecord], Any]) -> UsageRecord | None:
+        """Insert at a new position, ahead of the walk whatever the clocks say; None where `claim` was made before.
+
+        Record, claim and the walk's consent are one transaction: whoever repeats it, after whatever crash, and however
+        long it lay frozen on its way, the record is inserted once and counted once.
+        """
+        for _ in range(INSERTS_TRIED_AT_MOST):
+            placed = replace(record, position=self.new_position())
+            put: Any = {"Put": {"TableName": self._table, "Item": self._item(placed)}}
+            ahead: Any = {"Update": checkpoints.ahead_of_the_walk(placed.position, table=self._table)}
+            with aws.asking("TransactWriteItems"):
+                try:
+                    self._client().transact_write_items(TransactItems=[claim(placed), ahead, put])
+                except ClientError as error:
+                    reasons = aws.cancellation_reasons(error)
+                    if not reasons or not set(reasons) <= {"None", "ConditionalCheckFailed", "TransactionConflict"}:
+                        raise
+                    if reasons[0] == "ConditionalCheckFailed":
+                        return None
+                else:
+                    return placed
+        raise StoreError("TransactWriteItems", "conflict")
 
     @contextmanager
     def _agreeing(self) -> Iterator[None]:

@@ -1,0 +1,248 @@
+"""`make restore-records`: what only the log holds comes into the ledger once, however often it is tried."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from infra.deploy import restore_records
+from infra.deploy.restore_records import Fate
+from infra.local import processes, template
+from integration.conftest import open_books
+from integration.records import attempt, pending, settled
+from integration.tables import LEDGER_TABLE
+from integration.test_emulator import emulator
+from llm_router import journal_items, positions
+from llm_router.aggregator import ORPHAN_GRACE_S
+from llm_router.clock import Clock
+from llm_router.errors import StoreError
+from llm_router.ledger import SAFE_BEHIND_S, Ledger
+from llm_router.usage import RecordState, Trying
+
+RETENTION = timedelta(days=400)
+PAID, UPPER = Decimal("0.0003"), Decimal("0.01")
+LONG_S = 30 * 60.0
+"""Long after each request's deadline, and well within the retention."""
+
+
+def line(record, *, event="ledger.unwritten"):
+    """As the router logs it."""
+    words = {"level": "ERROR", "event": event, "reason": "UpdateItem failed", "record": journal_items.log_text(record)}
+    return json.dumps(words, separators=(",", ":"))
+
+
+def opened(ended):
+    """The record as it was before."""
+    trying = Trying(ended.attempts[0].candidate, UPPER)
+    return replace(
+        ended, state=RecordState.PENDING, attempts=(), trying=trying, error=None, latency_ms=None, settled_at=None
+    )
+
+
+def restore(books, lines):
+    found = restore_records.records(lines)
+    assert found.damaged == ()
+    return list(restore_records.restore(found.records, books.ledger, retention=RETENTION, clock=books.clock))
+
+
+def aggregate(books):
+    books.moving.move(SAFE_BEHIND_S + ORPHAN_GRACE_S + 60)
+    books.aggregator.run(limit_s=60)
+    return books.checkpoints.totals()["all"]
+
+
+def not_there(books, ended):
+    del ended
+    books.moving.move(LONG_S)
+
+
+def still_pending(books, ended):
+    books.ledger.insert(opened(ended))
+
+
+def given_up(books, ended):
+    books.ledger.insert(opened(ended))
+    books.moving.move(LONG_S)
+    assert aggregate(books)["cost_usd"] == UPPER
+
+
+def settled_without_acknowledgement(books, ended):
+    books.ledger.insert(opened(ended))
+    books.ledger.settle(ended)
+
+
+def inserted_without_acknowledgement(books, ended):
+    books.moving.move(LONG_S)
+    books.ledger.settle(ended)
+
+
+def corrected(books, ended):
+    given_up(books, ended)
+    books.ledger.settle(ended)
+
+
+FATES = [
+    (not_there, Fate.INSERTED),
+    (still_pending, Fate.SETTLED),
+    (given_up, Fate.CORRECTED),
+    (settled_without_acknowledgement, Fate.THERE),
+    (inserted_without_acknowledgement, Fate.THERE),
+    (corrected, Fate.THERE),
+]
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+    """The embedded AWS of a run on one machine."""
+    with emulator(tmp_path_factory.mktemp("restored") / "aws") as (child, dynamodb):
+        yield dynamodb
+        processes.stop(child)
+
+
+@pytest.fixture(params=["moto", "embedded"])
+def ledger_of(request):
+    """Books on an empty table."""
+    if request.param == "moto":
+        return open_books(request.getfixturevalue("dynamodb"))
+    dynamodb = request.getfixturevalue("embedded")
+    if LEDGER_TABLE in dynamodb.list_tables()["TableNames"]:
+        dynamodb.delete_table(TableName=LEDGER_TABLE)
+    template.create_table(dynamodb, logical_name="LedgerTable", name=LEDGER_TABLE)
+    return open_books(dynamodb)
+
+
+@pytest.mark.parametrize(("before", "fate"), FATES, ids=[before.__name__ for before, _ in FATES])
+def test_whatever_the_ledger_holds_the_record_counts_once_at_what_it_cost(ledger_of, before, fate):
+    books = ledger_of
+    ended = settled(pending(books, upper=str(UPPER)), attempt(usd=str(PAID)), at=books.moving.at)
+    before(books, ended)
+    assert restore(books, [line(ended), line(ended)]) == [fate], "a line that is there twice is one record"
+    assert restore(books, [line(ended)]) == [Fate.THERE]
+    totals = aggregate(books)
+    assert (totals["requests"], totals["cost_usd"]) == (1, PAID)
+    assert restore(books, [line(ended)]) == [Fate.THERE]
+    assert aggregate(books) == totals
+    assert books.statistics.snapshot().totals["all"] == totals
+
+
+@pytest.mark.parametrize("before", [not_there, given_up])
+@pytest.mark.parametrize("reached", [False, True], ids=["the write was lost", "its acknowledgement was lost"])
+def test_a_run_that_is_cut_off_may_be_repeated(ledger_of, before, reached, monkeypatch):
+    books = ledger_of
+    ended = settled(pending(books, upper=str(UPPER)), attempt(usd=str(PAID)), at=books.moving.at)
+    before(books, ended)
+    write = books.client.transact_write_items
+
+    def cut_off(**request):
+        if reached:
+            write(**request)
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(books.client, "transact_write_items", cut_off)
+        with pytest.raises(StoreError):
+            restore(books, [line(ended)])
+    restore(books, [line(ended)])
+    totals = aggregate(books)
+    assert (totals["requests"], totals["cost_usd"]) == (1, PAID)
+
+
+def test_a_record_that_has_expired_or_would_at_once_is_refused(books):
+    ended = settled(pending(books), at=books.moving.at)
+    books.moving.move(RETENTION.total_seconds())
+    assert restore(books, [line(ended)]) == [Fate.EXPIRED]
+    assert books.ledger.find(ended.position) is None
+
+
+def test_only_records_that_could_not_be_settled_are_taken(books):
+    opened_only = pending(books)
+    ended = settled(opened_only, at=books.moving.at)
+    lines = [
+        "START RequestId: 1 Version: $LATEST",
+        "",
+        line(opened_only, event="ledger.unopened"),
+        json.dumps({"event": "request", "path": "ledger.unwritten"}),
+        f"2026-11-24T12:00:01.000Z {line(ended)}",
+    ]
+    assert restore_records.records(lines) == restore_records.Found(records=(ended,), damaged=())
+
+
+def test_damaged_lines_are_numbered_and_stop_no_other(books):
+    ended = settled(pending(books), at=books.moving.at)
+    unfinished = line(replace(ended, state=RecordState.PENDING))
+    lines = [line(ended)[:-20], line(ended), '{"event": "ledger.unwritten"}', unfinished]
+    assert restore_records.records(lines) == restore_records.Found(records=(ended,), damaged=(1, 3, 4))
+
+
+@pytest.fixture
+def deployed(dynamodb, monkeypatch):
+    """A stack's description, tables and log groups, as far as the command asks for them."""
+    groups = ["/llm-router/dev/router", "/llm-router/dev/streaming"]
+    logs = boto3.client("logs")
+    for group in groups:
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName="one")
+
+    class Stacks:
+        def describe_stacks(self, **asked):
+            if asked["StackName"] != "llm-router-dev":
+                raise ClientError({"Error": {"Code": "ValidationError", "Message": "does not exist"}}, "DescribeStacks")
+            outputs = {"LedgerTable": LEDGER_TABLE, "RouterLogs": groups[0], "StreamingLogs": groups[1]}
+            parameters = {"LedgerShards": "4", "RecordRetentionDays": "400"}
+            return {
+                "Stacks": [
+                    {
+                        "Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in outputs.items()],
+                        "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
+                    }
+                ]
+            }
+
+    clients = {"cloudformation": Stacks(), "dynamodb": dynamodb, "logs": logs}
+    monkeypatch.setattr(boto3.Session, "client", lambda _, service, **__: clients[service])
+    return logs
+
+
+def lost_now():
+    """A record of this moment that no table holds, by the real clock."""
+    ledger = Ledger(lambda: None, table="", shards=4, retention_days=1, clock=Clock())
+    opened = pending(SimpleNamespace(ledger=ledger, moving=SimpleNamespace(at=datetime.now(UTC))))
+    past = opened.opened_at - timedelta(hours=1)
+    position = positions.position(past, shard=1, random_bits=7)
+    opened = replace(opened, position=position, request_id=position, opened_at=past, deadline_at=past)
+    return settled(opened, at=past)
+
+
+def test_the_command_reads_both_log_groups_and_says_what_became_of_their_records(deployed, capsys):
+    first, second = lost_now(), replace(lost_now(), request_id="another")
+    for group, one in [("/llm-router/dev/router", first), ("/llm-router/dev/streaming", second)]:
+        event = {"timestamp": round(datetime.now(UTC).timestamp() * 1000), "message": line(one)}
+        deployed.put_log_events(logGroupName=group, logStreamName="one", logEvents=[event])
+    assert restore_records.main(["--stage", "dev"]) == 0
+    assert f"2 {Fate.INSERTED.value}" in capsys.readouterr().out
+    assert restore_records.main(["--stage", "dev"]) == 0
+    assert f"2 {Fate.THERE.value}" in capsys.readouterr().out
+
+
+def test_the_command_reads_a_file_and_fails_where_a_line_was_damaged(deployed, tmp_path, capsys):
+    del deployed
+    file = tmp_path / "log-lines.jsonl"
+    file.write_text(f"{line(lost_now())}\n{line(lost_now())[:-9]}\n")
+    assert restore_records.main(["--stage", "dev", "--file", str(file)]) == 1
+    told = capsys.readouterr()
+    assert f"1 {Fate.INSERTED.value}" in told.out
+    assert "passed over: 2" in told.err
+
+
+@pytest.mark.parametrize("arguments", [["--stage", "prod"], ["--stage", "dev", "--file", "no-such-file"]])
+def test_what_is_not_there_is_told_without_a_traceback(deployed, capsys, arguments):
+    del deployed
+    assert restore_records.main(arguments) == 1
+    assert "It is safe to run make restore-records again." in capsys.readouterr().err
