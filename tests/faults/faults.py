@@ -43,6 +43,7 @@ PIECES = ("First half, ", "and the rest.")
 FIRST, SECOND = "whole from the first", "whole from the second"
 ALL_FAILED = "502 all_providers_failed"
 TOO_LATE = "504 deadline_exceeded"
+COOLING_DOWN = "503 no_provider_available"
 BROKEN = "error event stream_broken"
 
 
@@ -75,7 +76,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Fault:
-    """`shows` is true where a live caller has seen something before it breaks: then nothing can follow.
+    """`shows` is true where a live caller has seen something before it breaks: then nothing but `broken` can follow.
 
     `before` requests are made first. `limit_s` is how long the first provider's attempts may last; `unseen` says that
     no request reaches it. A delicate one is met while nothing else goes on, because it is about moments.
@@ -86,6 +87,7 @@ class Fault:
     alone: Expected
     several: Expected
     shows: bool = False
+    broken: str = BROKEN
     before: int = 0
     line: Line = Line.SHARED
     limit_s: float | None = None
@@ -99,7 +101,7 @@ class Fault:
 
     def expected(self, *, several: bool, live: bool) -> Expected:
         found = self.several if several else self.alone
-        return Expected(BROKEN, found.tries[:1]) if live and self.shows else found
+        return Expected(self.broken, found.tries[:1]) if live and self.shows else found
 
 
 def free(outcome: str) -> Try:
@@ -368,22 +370,31 @@ RATE_LIMITS = [
         Fault(
             f"429, Retry-After {form}, for ever",
             script,
-            Expected(ALL_FAILED, (free("rate_limited"),) * 2),
+            Expected(COOLING_DOWN, (free("rate_limited"),) * 2),
             Expected(SECOND, (free("rate_limited"),)),
         )
         for form, script in WAITED_FOR.items()
     ),
-    fails("429, Retry-After absurdly large", once(limited(retry_after="1" + "0" * 30)), free("rate_limited")),
-    fails("429, Retry-After in a year", once(limited(retry_after="31536000")), free("rate_limited")),
+    fails(
+        "429, Retry-After absurdly large",
+        once(limited(retry_after="1" + "0" * 30)),
+        free("rate_limited"),
+        alone=COOLING_DOWN,
+    ),
+    fails(
+        "429, Retry-After in a year", once(limited(retry_after="31536000")), free("rate_limited"), alone=COOLING_DOWN
+    ),
     fails(
         "498 with a rate limit's code, for a minute",
         refuses(498, "capacity_exceeded", retry_after="60"),
         free("rate_limited"),
+        alone=COOLING_DOWN,
     ),
     fails(
         "413 with a rate limit's code, for a minute",
         refuses(413, "rate_limit_exceeded", retry_after="60"),
         free("rate_limited"),
+        alone=COOLING_DOWN,
     ),
 ]
 
@@ -438,6 +449,7 @@ REFUSALS = [
         "400 content_filter",
         exact("content_filter"),
         shows=True,
+        broken="error event content_filter",
     ),
     fails("400 of another kind", refuses(400, None, "temperature"), free("bad_request"), alone="400 invalid_request"),
     fails("422", refuses(422), free("bad_request"), alone="400 invalid_request"),

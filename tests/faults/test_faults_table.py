@@ -8,11 +8,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 from faults.cells import CELLS, EXACT_USD, LIVE, SECOND_TEXT
-from faults.faults import BROKEN, FIRST, GRACE_S, PIECES, SECOND, WORDS, Try
+from faults.faults import COOLING_DOWN, FIRST, GRACE_S, PIECES, SECOND, WORDS, Try
 from llm_router.usage import CostBasis, Outcome, RecordState
 from streaming_provider import USAGE
 
 TEXTS = {FIRST: "".join(PIECES), SECOND: SECOND_TEXT}
+
+EVENT = "error event "
 
 
 def broken(results, rule, *, of=CELLS):
@@ -37,7 +39,7 @@ def test_each_caller_gets_a_whole_answer_or_a_clean_error(results):
 
 def test_what_a_caller_saw_of_a_broken_answer_is_its_beginning(results):
     def rule(cell, result):
-        if cell.expected.end == BROKEN and not TEXTS[FIRST].startswith(result.seen.text or "nothing"):
+        if cell.expected.end.startswith(EVENT) and not TEXTS[FIRST].startswith(result.seen.text or "nothing"):
             return result.seen.text or "nothing"
         return None
 
@@ -81,12 +83,23 @@ def test_each_error_tells_the_attempts_that_the_ledger_has(results):
     assert broken(results, rule) == {}
 
 
+def test_who_may_come_again_is_told_when_and_nobody_else_is_asked_to(results):
+    def rule(cell, result):
+        headers, end = result.seen.headers, cell.expected.end
+        if end == COOLING_DOWN:
+            return None if 1 <= int(headers.get("retry-after", 0)) <= 60 else headers.get("retry-after", "never")
+        should_retry = "false" if end.startswith(("502", "504")) else None
+        return unlike((headers.get("x-should-retry"), headers.get("retry-after")), (should_retry, None))
+
+    assert broken(results, rule) == {}
+
+
 def test_each_caller_is_told_what_the_ledger_says_it_cost(results):
     """An error has it in a header, unless its headers have left before it."""
 
     def rule(cell, result):
         seen = result.seen
-        if cell.expected.end == BROKEN:
+        if cell.expected.end.startswith(EVENT):
             return None
         told = seen.cost if seen.is_clean else Decimal(seen.headers["x-router-cost-usd"])
         return unlike(told, result.record.cost.usd)

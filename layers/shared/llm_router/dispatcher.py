@@ -23,7 +23,6 @@ from llm_router.errors import (
     RequestError,
     RouterError,
     StoreError,
-    StreamBrokenError,
 )
 from llm_router.exchange import Exchange, Limits, Show
 from llm_router.failover import Step
@@ -213,7 +212,7 @@ class Dispatcher:
         if abandoned or (attempts and attempts[-1].outcome is Outcome.ABANDONED):
             return AbandonedError("The caller hung up before the answer was whole.")
         if trial.has_shown:
-            return StreamBrokenError("The provider broke off in the middle of its answer.")
+            return verdicts.broken(attempts[-1])
         in_time = self._remaining_s(request) >= failover.SHORTEST_ATTEMPT_S
         return verdicts.error(request.plan, attempts, now=self.clock.now(), in_time=in_time)
 
