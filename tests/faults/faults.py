@@ -32,7 +32,7 @@ from streaming_provider import (
 
 FIRST_TOKEN_S = 1.5
 IDLE_S = 1.5
-ATTEMPT_S = 3.0
+ATTEMPT_S = 4.0
 """The limits of the candidate that misbehaves: to its first content, of silence after it, of an attempt until then."""
 
 REQUEST_S = 12.0
@@ -487,7 +487,7 @@ TIMES = [
         limit_s=MOMENT_S + IDLE_S,
     ),
     fails("bytes without an event in mid-stream", dribbles, estimated("timeout"), shows=True, limit_s=IDLE_S),
-    recovers("a drip below the idle limit", drips(times=12), ANSWERS),
+    recovers("a drip below the idle limit", drips(times=15), ANSWERS),
     ends(
         "a drip past the deadline",
         drips(times=100),
