@@ -71,3 +71,5 @@ include infra/bench/targets.mk
 include infra/browser/targets.mk
 include infra/emulated/targets.mk
 include infra/sam/targets.mk
+include infra/runtime/targets.mk
+include tests/clients/targets.mk

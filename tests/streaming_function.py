@@ -14,14 +14,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
+import boto3
 from samtranslator.yaml_helper import yaml_parse
 
-from infra.local import processes
+from infra.local import aws_resources, processes
+from infra.local.aws_resources import LEDGER_TABLE, STATE_TABLE
+from llm_router import journal_items
+from llm_router.usage import UsageRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
@@ -33,6 +39,7 @@ BROUGHT_BY_LAMBDA = ("boto3", "botocore", "jmespath", "python-dateutil", "s3tran
 BOOTSTRAP = '#!/bin/sh\nexec "${LAMBDA_TASK_ROOT}/${_HANDLER}"\n'
 """What the adapter's layer has at /opt/bootstrap does this (layer/bootstrap in awslabs/aws-lambda-web-adapter)."""
 
+REGION = "us-east-1"
 READY_WITHIN_S = 30.0
 ENDED_WITHIN_S = 20.0
 
@@ -140,6 +147,41 @@ def _value(value: object, resources: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True)
+class Aws:
+    """The embedded emulator with the stack's tables and a client key."""
+
+    endpoint: str
+    client_key: str
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION)
+
+    def record(self, request_id: str) -> UsageRecord:
+        items = self.client("dynamodb").scan(TableName=LEDGER_TABLE)["Items"]
+        records = [journal_items.record_of(item) for item in items if item["pk"]["S"].startswith("journal#")]
+        (found,) = [record for record in records if record.request_id == request_id]
+        return found
+
+
+@contextmanager
+def emulated_aws(folder: Path) -> Iterator[Aws]:
+    listening = processes.listening("127.0.0.1", 0)
+    endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    environ = os.environ | {"PYTHONPATH": f"{ROOT / 'layers/shared'}{os.pathsep}{ROOT}"}
+    arguments = ["--state-dir", str(folder / "state"), "--fd", str(listening.fileno())]
+    emulator = processes.start(
+        "infra.local.emulator", arguments, environ=environ, log=folder / "emulator.log", fd=listening.fileno()
+    )
+    listening.close()
+    try:
+        processes.until(lambda: emulator.has_ended or processes.answers(endpoint), limit_s=60)
+        assert not emulator.has_ended, emulator.last_words()
+        yield Aws(endpoint, aws_resources.prepare(endpoint, with_key=True, now=datetime.now(UTC)))
+    finally:
+        processes.stop(emulator)
+
+
+@dataclass(frozen=True)
 class Instance:
     """One running environment of the function."""
 
@@ -181,3 +223,20 @@ def started(layout: Layout, environ: Mapping[str, str], *, log: Path) -> Iterato
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def deployed(layout: Layout, aws: Aws, *, log: Path) -> AbstractContextManager[Instance]:
+    """The function of the stage `prod`. The port is any that is free, the rest is the template's."""
+    with processes.listening("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    environ = environment(
+        layout,
+        resources={"Stage": "prod", "LedgerTable": LEDGER_TABLE, "StateTable": STATE_TABLE},
+        AWS_LWA_PORT=str(port),
+        AWS_REGION=REGION,
+        AWS_DEFAULT_REGION=REGION,
+        AWS_ACCESS_KEY_ID=aws_resources.ACCESS_KEY_ID,
+        AWS_SECRET_ACCESS_KEY=aws_resources.SECRET_ACCESS_KEY,
+        AWS_ENDPOINT_URL=aws.endpoint,
+    )
+    return started(layout, environ, log=log)

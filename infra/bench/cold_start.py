@@ -21,9 +21,8 @@ LIBRARIES = "fastapi, mangum, httpx and a boto3 client"
 STARTS = {
     LIBRARIES: "import fastapi, mangum, httpx, boto3; boto3.client('dynamodb')",
     "the router's handler": "import handler",
-    "the handler and its first DynamoDB client": "import handler; from llm_router import aws; aws.dynamodb()",
 }
-"""The router makes its clients at the first request that needs one: the third is the first's equal."""
+"""The handler makes a second client, SSM's, when it is imported; the bare libraries are not given one for it."""
 
 _LEAVE = "; import os; os._exit(0)"
 """An environment on Lambda is frozen, never wound up: taking the interpreter down is no part of a start."""

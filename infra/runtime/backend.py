@@ -48,20 +48,26 @@ class Backend:
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def fresh(self) -> Resources:
-        """Empty tables as the template declares them, an empty bucket, and a client key that opens the doors."""
+        """New tables as the template declares them, the emulator's one bucket, emptied, and a client key."""
         number = next(self._numbers)
-        ledger, state, bucket = f"ledger-{number}", f"state-{number}", f"page-{number}"
+        ledger, state = f"ledger-{number}", f"state-{number}"
         dynamodb = self.dynamodb()
         template.create_table(dynamodb, logical_name="LedgerTable", name=ledger)
         template.create_table(dynamodb, logical_name="StateTable", name=state)
-        self.s3().create_bucket(Bucket=bucket)
+        self._empty_bucket()
         issued = client_keys.issue(role=Role.OPERATOR, label="runtime", now=datetime.now(UTC))
         dynamodb.put_item(TableName=state, Item={name: {"S": value} for name, value in issued.item.items()})
-        return Resources(ledger, state, bucket, issued.text)
+        return Resources(ledger, state, aws_resources.PAGE_BUCKET, issued.text)
 
     def store_provider_key(self, provider: str, key: str, *, stage: str) -> None:
         name = key_names.parameter(provider, stage=stage)
         self.ssm().put_parameter(Name=name, Value=key, Type="SecureString", Overwrite=True)
+
+    def _empty_bucket(self) -> None:
+        s3 = self.s3()
+        s3.create_bucket(Bucket=aws_resources.PAGE_BUCKET)  # one that is there already is left as it is
+        for row in s3.list_objects_v2(Bucket=aws_resources.PAGE_BUCKET).get("Contents", []):
+            s3.delete_object(Bucket=aws_resources.PAGE_BUCKET, Key=row["Key"])
 
     def dynamodb(self) -> DynamoDBClient:
         return _session().client("dynamodb", endpoint_url=self.endpoint, config=_DIRECT)

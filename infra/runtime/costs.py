@@ -26,6 +26,11 @@ WARM_ADDS_AT_MOST_S = 0.05
 """To every other request: a twentieth of a provider that takes a second."""
 
 
+RUN_AT_MOST_S = 1.0
+"""Of the stats function with little to do: one that has to catch up takes a hundred times as long, and its time ends
+after 120 s. More memory costs next to nothing here, where hardly anything is waiting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """Medians for one function at one size. Times are without the wait for a provider; memory is the highest seen.
@@ -81,6 +86,8 @@ def objection(measured: Measured, *, has_callers: bool) -> str | None:
         return "a cold start may take too long for a caller"
     if has_callers and measured.warm_s > WARM_ADDS_AT_MOST_S:
         return "adds too much to every request"
+    if not has_callers and measured.warm_s > RUN_AT_MOST_S:
+        return "too slow when there is much to catch up"
     return None
 
 

@@ -16,7 +16,10 @@ Template = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function; `variables` is its whole environment, that of Globals included."""
+    """One function; `variables` is its whole environment, that of Globals included.
+
+    `layers` are the template's own: one that somebody else publishes is not among them.
+    """
 
     logical_name: str
     runtime: str
@@ -88,5 +91,5 @@ def function(
         timeout_s=int(resolved(properties["Timeout"])),
         memory_mb=int(resolved(properties["MemorySize"])),
         variables={name: str(resolved(value)) for name, value in variables.items()},
-        layers=tuple(layer.name for layer in properties["Layers"]),
+        layers=tuple(layer.name for layer in properties["Layers"] if isinstance(layer, _Ref)),
     )

@@ -1,8 +1,8 @@
 """One execution environment of a function: the built code under AWS's Runtime Interface Emulator.
 
-What differs from Lambda: a folder of links stands for /opt, the build's folder for /var/task, and the region's
-endpoints are an emulator's. The emulator of the runtime enforces the timeout, not the memory, and starts the runtime
-at the first invocation.
+What differs from Lambda: a folder of links stands for /opt, the build's folder for /var/task, the region's endpoints
+are an emulator's, and web_adapter.py is the Lambda Web Adapter. The emulator of the runtime enforces the timeout, not
+the memory, and starts the runtime at the first invocation.
 """
 
 from __future__ import annotations
@@ -28,12 +28,20 @@ from infra.runtime.declared import Function
 from infra.sam.build import ROOT
 
 RUNTIME_PYTHON = build.HOME / "venv" / "bin" / "python"
+RUNTIME_LIBRARY = RUNTIME_PYTHON.parents[1] / "lib" / "python3.13" / "site-packages"
+WEB_ADAPTER = Path(__file__).with_name("web_adapter.py")
+ADAPTED = "AWS_LWA_PORT"
+"""The variable that tells a function whose events go through the Lambda Web Adapter."""
+
 SAM_LIBRARY = ROOT / ".venv-sam" / "lib" / "python3.13" / "site-packages"
 RIE = SAM_LIBRARY / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{build.arch()}"
 OPT = "/opt/"
 INVOCATIONS = "/2015-03-31/functions/function/invocations"
 ENDED_WITH_ITS_PARENT = ("setpriv", "--pdeathsig", "TERM")
 """Of util-linux. The emulator, asked to end, takes its runtime along."""
+
+KILLED_WITH_ITS_PARENT = ("setpriv", "--pdeathsig", "KILL")
+"""A server with the adapter that the emulator kills."""
 
 READY_WITHIN_S = 10.0
 STOP_WITHIN_S = 5.0
@@ -100,11 +108,17 @@ class Instance:
         return [float(duration) for _, duration in _INVOKED.findall(self.logged())]
 
     def runtime_pid(self) -> int:
-        """Raises LookupError where no runtime is running."""
-        for pid, parent in _parents():
-            if parent == self.process.pid:
-                return pid
-        raise LookupError("no runtime is running")
+        """Of the function's own process: the server, where an adapter has started one.
+
+        Raises LookupError where no runtime is running.
+        """
+        children = {parent: pid for pid, parent in _parents()}
+        pid = self.process.pid
+        while pid in children:
+            pid = children[pid]
+        if pid == self.process.pid:
+            raise LookupError("no runtime is running")
+        return pid
 
     def signal_runtime(self, number: signal.Signals) -> None:
         os.kill(self.runtime_pid(), number)
@@ -134,6 +148,9 @@ class Launch:
 
     @property
     def command(self) -> list[str]:
+        if ADAPTED in self.function.variables:
+            server = [*KILLED_WITH_ITS_PARENT, *self.under, str(self.task / self.function.handler)]
+            return [str(RUNTIME_PYTHON), str(WEB_ADAPTER), *server]
         handler = self.handler or self.function.handler
         return [*self.under, str(RUNTIME_PYTHON), "-m", "awslambdaric", handler]
 
@@ -148,7 +165,9 @@ def running(launch: Launch) -> Iterator[Instance]:
     path = [launch.task, opt / "python", *launch.extra_path]
     environ = _environ(launch.function, endpoint=launch.endpoint, opt=opt) | {
         "LAMBDA_TASK_ROOT": str(launch.task),
+        "LAMBDA_RUNTIME_DIR": str(RUNTIME_LIBRARY),
         "PYTHONPATH": os.pathsep.join(str(entry) for entry in path),
+        **_port_for_the_server(launch.function),
         **launch.changes,
     }
     instance = _started(launch, environ)
@@ -196,6 +215,11 @@ def _environ(function: Function, *, endpoint: str, opt: Path) -> dict[str, str]:
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout_s),
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
     }
+
+
+def _port_for_the_server(function: Function) -> dict[str, str]:
+    """Any that is free: on Lambda each environment has its ports for itself."""
+    return {ADAPTED: str(_free_ports()[0])} if ADAPTED in function.variables else {}
 
 
 def _started(launch: Launch, environ: Mapping[str, str]) -> Instance:

@@ -1,4 +1,4 @@
-"""`make sizes`: measures both functions at several memory sizes and writes docs/sizing.md.
+"""`make sizes`: measures the functions at several memory sizes and writes docs/sizing.md.
 
 Lambda's share of a processor and its memory limit are simulated by control groups on this machine's processor, so
 every number is a simulated one: good for comparing sizes with each other, not a promise of what an account will see.
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,8 +26,7 @@ from typing import Any
 
 import yaml
 
-from infra.local.demo_providers import DEMOS
-from infra.runtime import backend, cgroups, declared, instance, sizing_page
+from infra.runtime import backend, cgroups, declared, instance, provider, sizing_page
 from infra.runtime.backend import Backend, Resources
 from infra.runtime.cgroups import Group
 from infra.runtime.costs import Measured
@@ -37,7 +37,8 @@ from infra.sam.build import ROOT
 
 SIZES_MB = (128, 256, 512, 1024)
 RUNS = 3
-WARM_EVENTS = {"RouterFunction": 10, "StatsFunction": 4}
+ROUTER, STREAMING, STATS = "RouterFunction", "StreamingFunction", "StatsFunction"
+WARM_EVENTS = {ROUTER: 10, STREAMING: 10, STATS: 4}
 FIRST_IN_LINE = -10
 """Niceness of what answers the functions: their wait for it must not depend on what else this machine does."""
 
@@ -47,8 +48,7 @@ KILLED = "signal: killed"
 
 POLL_S = 0.002
 MINUTES_A_MONTH = 30 * 24 * 60
-STEADY = DEMOS[1]
-"""The demonstration provider that never fails: its delay is known and taken off."""
+MODEL = f"{provider.NAME}/{provider.MODEL}"
 
 
 class FunctionFailedError(Exception):
@@ -81,12 +81,23 @@ class Bench:
         return replace(found, memory_mb=memory_mb)
 
     def event(self, name: str, prompt: str = "What is a router?") -> dict[str, Any]:
-        if name == "StatsFunction":
+        if name == STATS:
             return _event("schedule")
-        body = json.dumps({"prompt": prompt, "model": f"{STEADY.name}/{STEADY.model}"})
+        path, body = _asked(name, prompt)
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.resources.client_key}"}
         multi = {name: [value] for name, value in headers.items()}
-        return {**_event("generate"), "body": body, "headers": headers, "multiValueHeaders": multi}
+        sent = {"path": path, "resource": path, "body": json.dumps(body)}
+        return {**_event("generate"), **sent, "headers": headers, "multiValueHeaders": multi}
+
+
+def _asked(name: str, prompt: str) -> tuple[str, dict[str, object]]:
+    if name == ROUTER:
+        return "/generate", {"prompt": prompt, "model": MODEL}
+    return "/v1/chat/completions", {
+        "messages": [{"role": "user", "content": prompt}],
+        "model": MODEL,
+        "stream": True,
+    }
 
 
 def main() -> int:
@@ -102,7 +113,7 @@ def main() -> int:
     except (cgroups.LimitsUnavailableError, instance.RuntimeMissingError, FunctionFailedError) as error:
         print(error, file=sys.stderr)
         return 1
-    page = sizing_page.page(found["RouterFunction"], found["StatsFunction"], basis=_basis(arguments.runs))
+    page = sizing_page.page(found[ROUTER], found[STREAMING], found[STATS], basis=_basis(arguments.runs))
     arguments.out.write_text(page)
     print(page)
     return 0
@@ -132,17 +143,13 @@ def _bench(home: Path) -> Iterator[Bench]:
         cgroups.group() as group,
         _first_in_line(),
         backend.running(home) as aws,
-        backend.child("infra.local.demo_providers", home=home) as demo_url,
+        backend.child("infra.runtime.provider", home=home) as provider_url,
     ):
+        stage = declared.load()["Parameters"]["Stage"]["Default"]
+        aws.store_provider_key(provider.NAME, "not-a-key", stage=stage)
         file = home / "providers.yaml"
-        file.write_text(yaml.safe_dump({"providers": [_without_window(STEADY.row(demo_url))]}))
+        file.write_text(yaml.safe_dump({"providers": [provider.row(provider_url)]}))
         yield Bench(aws, aws.fresh(), file, home, group)
-
-
-def _without_window(row: dict[str, Any]) -> dict[str, Any]:
-    """So that the largest request is not held to be too long, but sent."""
-    models = [{name: value for name, value in model.items() if name != "context_window"} for model in row["models"]]
-    return {**row, "models": models}
 
 
 @contextmanager
@@ -185,7 +192,7 @@ def _run(bench: Bench, name: str, memory_mb: int, *, lends: bool, number: int) -
         function=bench.function(name, memory_mb),
         endpoint=bench.backend.endpoint,
         home=bench.home / f"{name}-{memory_mb}-{'lent' if lends else 'held'}-{number}",
-        providers_file=bench.providers_file if name == "RouterFunction" else None,
+        providers_file=None if name == STATS else bench.providers_file,
         under=group.entering(),
     )
     event = bench.event(name)
@@ -197,7 +204,7 @@ def _run(bench: Bench, name: str, memory_mb: int, *, lends: bool, number: int) -
             _answered(running, event)
         warm_cpu_s = (group.cpu_s() - before_s) / WARM_EVENTS[name]
         first_ms, *warm_ms = running.invoked_ms()
-        waited_s = STEADY.latency_s if name == "RouterFunction" else 0.0
+        waited_s = 0.0 if name == STATS else provider.WAIT_S
         return Run(
             init_s=running.init_ms()[0] / 1000,
             first_s=first_ms / 1000 - waited_s,
@@ -218,13 +225,13 @@ def _limited_when_started(running: Instance, group: Group, memory_mb: int) -> It
                 break
         group.limit_cpu(memory_mb)
 
-    watching = threading.Thread(target=watch)
-    watching.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watching.join()
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        try:
+            yield
+        finally:
+            over.set()
+            watching.result()  # a limit that could not be set must not pass for one
 
 
 def _answered(running: Instance, event: Mapping[str, Any]) -> None:
@@ -232,11 +239,17 @@ def _answered(running: Instance, event: Mapping[str, Any]) -> None:
 
 
 def _check(running: Instance, answer: Mapping[str, Any]) -> None:
-    if "errorType" in answer or answer.get("statusCode", 200) != 200:
+    if not _is_good(running.function.logical_name, answer):
         function = running.function
         raise FunctionFailedError(
             f"{function.logical_name} does not work at {function.memory_mb} MB: {answer}\n{running.logged()[-2000:]}"
         )
+
+
+def _is_good(name: str, answer: Mapping[str, Any]) -> bool:
+    if name == STATS:
+        return "records" in answer
+    return answer.get("statusCode") == 200 and (name != STREAMING or answer["body"].endswith("data: [DONE]\n\n"))
 
 
 def _peak_mb(running: Instance, largest: Mapping[str, Any]) -> float | None:

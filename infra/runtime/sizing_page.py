@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from infra.runtime import costs
+from infra.runtime import costs, provider
 from infra.runtime.cgroups import MB_PER_VCPU, PERIOD_US
 from infra.runtime.costs import Measured
 
@@ -32,15 +32,30 @@ class Basis:
     stats_runs_a_month: int
 
 
-def page(router: Sequence[Measured], stats: Sequence[Measured], *, basis: Basis) -> str:
+def page(router: Sequence[Measured], streaming: Sequence[Measured], stats: Sequence[Measured], *, basis: Basis) -> str:
     parts = [
         "# Memory, speed and cost of the functions",
         _opening(basis),
         "## What to take",
-        *_choices(router, stats),
+        *_choices(router, streaming, stats),
         "## The router function",
-        *_router_times(router),
-        *_router_costs(router),
+        _paragraph(
+            "What the router adds to the provider's own time. Lambda is seen to lend a whole processor to the start, "
+            "which AWS does not promise: the lower number is with it, the higher without. What a cold start adds is "
+            "what a caller waits for more than at a warm one."
+        ),
+        _times(router),
+        _paragraph(
+            f"What Lambda charges at ${costs.USD_PER_GB_SECOND} a GB-second and "
+            f"${costs.USD_PER_MILLION_REQUESTS} a million requests, {costs.PRICES_FROM}. Each request is taken to wait "
+            "so long for its provider. Starts are billed too: the last column, at their higher number."
+        ),
+        _costs(router),
+        _paragraph("The gateway, the tables and the logs come on top: see [deploying.md](deploying.md#what-it-costs)."),
+        "## The streaming function",
+        _paragraph("The same, of answers that are streamed; its start ends where its server is ready."),
+        _times(streaming),
+        _costs(streaming),
         "## The stats function",
         *_stats(stats, basis),
         "## How it was measured",
@@ -58,24 +73,30 @@ def _opening(basis: Basis) -> str:
     )
 
 
-def _choices(router: Sequence[Measured], stats: Sequence[Measured]) -> list[str]:
+def _choices(router: Sequence[Measured], streaming: Sequence[Measured], stats: Sequence[Measured]) -> list[str]:
     rows = [
-        [f"{one.memory_mb} MB", _verdict(one, router, has_callers=True), _verdict(other, stats, has_callers=False)]
-        for one, other in zip(router, stats, strict=True)
+        [
+            f"{one.memory_mb} MB",
+            _verdict(one, router, has_callers=True),
+            _verdict(two, streaming, has_callers=True),
+            _verdict(three, stats, has_callers=False),
+        ]
+        for one, two, three in zip(router, streaming, stats, strict=True)
     ]
     return [
         _paragraph(
             "The smallest size with nothing against it: what the router costs grows nearly as its memory does, because "
             "most of the time is waiting."
         ),
-        _table(["memory", "router function", "stats function"], rows),
+        _table(["memory", "router function", "streaming function", "stats function"], rows),
         _paragraph(
             f"Against a size speaks: more than {costs.MEMORY_USED_AT_MOST:.0%} of it used; a start of more than "
-            f"{costs.START_AT_MOST_S} s (Lambda breaks it off after 10); and for the router, which has callers, a cold "
+            f"{costs.START_AT_MOST_S} s (Lambda breaks it off after 10); and for the two that have callers, a cold "
             f"start that adds more than {costs.COLD_ADDS_AT_MOST_S:.0f} s, or more than "
-            f"{costs.WARM_ADDS_AT_MOST_S * 1000:.0f} ms added to every other request. Starts are judged as if Lambda "
-            "lent them nothing. The template's defaults are `RouterMemoryMb` and `StatsMemoryMb`; to change them see "
-            "[deploying.md](deploying.md#deploy)."
+            f"{costs.WARM_ADDS_AT_MOST_S * 1000:.0f} ms added to every other request; for the stats function, an "
+            f"ordinary run of more than {costs.RUN_AT_MOST_S:.0f} s. Starts are judged as if Lambda lent them nothing. "
+            "The template's defaults are `RouterMemoryMb`, `StreamingMemoryMb` and `StatsMemoryMb`; "
+            "to change them see [deploying.md](deploying.md#deploy)."
         ),
     ]
 
@@ -86,7 +107,7 @@ def _verdict(measured: Measured, sizes: Sequence[Measured], *, has_callers: bool
     return costs.objection(measured, has_callers=has_callers) or "more than it needs"
 
 
-def _router_times(sizes: Sequence[Measured]) -> list[str]:
+def _times(sizes: Sequence[Measured]) -> str:
     rows = [
         [
             f"{one.memory_mb} MB",
@@ -101,16 +122,10 @@ def _router_times(sizes: Sequence[Measured]) -> list[str]:
         for one in sizes
     ]
     titles = ["memory", "share of a vCPU", "start", "first request", "a cold start adds", "a warm request adds"]
-    return [
-        _paragraph(
-            "What the router adds to the provider's own time. Lambda is seen to lend a whole processor to the start, "
-            "which AWS does not promise: the lower number is with it, the higher without."
-        ),
-        _table([*titles, "of it processor time", "memory at most"], rows),
-    ]
+    return _table([*titles, "of it processor time", "memory at most"], rows)
 
 
-def _router_costs(sizes: Sequence[Measured]) -> list[str]:
+def _costs(sizes: Sequence[Measured]) -> str:
     rows = [
         [
             f"{one.memory_mb} MB",
@@ -122,15 +137,7 @@ def _router_costs(sizes: Sequence[Measured]) -> list[str]:
         for one in sizes
     ]
     titles = ["memory", f"a million requests, provider {WAIT_S} s", "of it waiting", f"provider {LONG_WAIT_S} s"]
-    return [
-        _paragraph(
-            f"What Lambda charges at ${costs.USD_PER_GB_SECOND} a GB-second and "
-            f"${costs.USD_PER_MILLION_REQUESTS} a million requests, {costs.PRICES_FROM}. Each request is taken to wait "
-            "so long for its provider. Starts are billed too: the last column, at their higher number."
-        ),
-        _table([*titles, "a thousand cold starts"], rows),
-        _paragraph("The gateway, the tables and the logs come on top: see [deploying.md](deploying.md#what-it-costs)."),
-    ]
+    return _table([*titles, "a thousand cold starts"], rows)
 
 
 def _stats(sizes: Sequence[Measured], basis: Basis) -> list[str]:
@@ -175,15 +182,21 @@ def _method(basis: Basis) -> str:
                 f"{PERIOD_US // 1000} ms, and to its memory."
             ),
             _bullet(
-                "Memory is the resident set of the runtime's process: of the router after a request of "
+                "Memory is the resident set of the function's process: where it has callers after a request of "
                 f"{basis.largest_body_bytes:,} bytes, the largest that it takes; of the stats function after ordinary "
                 "runs on a ledger of some hundred records. Files that were in the machine's cache before are counted "
                 "in it, but not held against the kernel's limit."
             ),
             _bullet(
-                "DynamoDB, SSM and S3 are an emulator on the same machine, the provider a demonstration over plain "
-                "HTTP whose own delay is taken off. Real ones are some milliseconds further away, and their TLS "
-                "handshakes cost the first request some more."
+                "DynamoDB, SSM and S3 are an emulator on the same machine, the provider a stand-in over plain HTTP "
+                f"that waits for {provider.WAIT_S} s, which are taken off, and then sends {provider.WORDS} chunks at "
+                "once. Real ones are some milliseconds further away, and their TLS handshakes cost the first request "
+                "some more."
+            ),
+            _bullet(
+                "The streaming function's server is started by its own `run.sh`; what hands it the events stands in "
+                "for AWS's Lambda Web Adapter and is outside of the limits, so the adapter's own memory and time are "
+                "not in it."
             ),
             _bullet("Not in it: what Lambda needs to fetch the code and to make room before the runtime starts."),
         ]

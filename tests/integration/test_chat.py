@@ -629,6 +629,12 @@ def test_many_at_once_are_kept_apart(start):
     assert len(router.records()) == len(texts)
 
 
+def test_a_server_that_is_not_lambda_hands_over_an_answer_of_any_size(start):
+    whole = completion('"' * 1_700_000)
+    router = start(first=lambda wire: wire.json(200, whole))
+    assert router.ask().json()["choices"] == whole["choices"]
+
+
 def test_models_list_routes_and_candidates(start):
     listed = start(first=FIRST, second=SECOND).client.get("/v1/models").json()
     assert listed["object"] == "list"

@@ -558,19 +558,21 @@ def test_one_who_reads_late_gets_all_of_it(start):
     assert [part["choices"][0]["delta"].get("content") for part in data] == ["", *pieces, None]
 
 
-def test_one_who_asked_for_no_stream_and_hangs_up_is_recorded_at_what_was_paid(start, gate):
-    """The answer is paid for by then, and the record says so."""
-    reached = Gate()
+def test_one_who_asked_for_no_stream_and_hangs_up_lets_the_provider_go_and_is_recorded_at_what_had_come(start):
+    """Its client may ask again by itself: nobody pays for both to their ends."""
+    reached, let_go = Gate(), Gate()
 
     def script(wire):
+        wire.event(chunk(delta(content="Hel")))
         reached.set()
-        gate.pass_through()
-        says("Hello.")(wire)
+        wire.wait_for_hang_up()
+        let_go.set()
 
     router = start(first=script)
     with caller(router, stream=False):
         reached.pass_through()
-    gate.set()
+    let_go.pass_through()
     record = router.record()
-    assert (record.cost.usd, record.cost.basis) == (EXACT_USD, CostBasis.EXACT)
+    assert (record.error, record.cost.basis) == ("abandoned", CostBasis.ESTIMATED)
+    assert record.cost.usd > 0
     assert router.comes_to_rest()

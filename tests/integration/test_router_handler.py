@@ -195,6 +195,31 @@ def test_a_body_of_seven_megabytes_is_too_large(router):
     assert router.cheap.calls == []
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/generate", {"prompt": "Hello"}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}]}),
+    ],
+)
+def test_an_answer_that_lambda_would_refuse_is_an_error_that_says_what_it_cost(router, path, body):
+    """Each quote takes four bytes in Lambda's answer: far fewer characters than six million are too many."""
+    router.cheap.script = always(completion('"' * 1_600_000))
+    status, headers, answered = router.start().call(handlers.post(path, body))
+    assert (status, answered["error"]["code"]) == (502, "answer_too_large")
+    assert headers["x-should-retry"] == "false"
+    assert [attempt["outcome"] for attempt in answered["attempts"]] == ["success"]
+    (record,) = router.records()
+    assert record.state is RecordState.SETTLED
+    assert (headers["x-request-id"], headers["x-router-cost-usd"]) == (record.request_id, f"{record.cost.usd:f}")
+    assert router.dear.calls == []
+
+
+def test_an_answer_that_lambda_takes_is_handed_over_whole(router):
+    router.cheap.script = always(completion('"' * 1_500_000))
+    assert router.start().generate()[2]["response"] == '"' * 1_500_000
+
+
 def test_a_body_that_api_gateway_sends_in_base64_is_read(router):
     event = handlers.post("/generate", base64.b64encode(b'{"prompt": "Hi"}').decode())
     event["isBase64Encoded"] = True

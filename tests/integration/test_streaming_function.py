@@ -10,25 +10,19 @@ import json
 import os
 import signal
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-import boto3
 import pytest
 import simplejson
 
 import streaming_function
-from infra.local import aws_resources, processes
-from infra.local.aws_resources import LEDGER_TABLE, STATE_TABLE
-from llm_router import journal_items, key_names
+from infra.local import processes
+from llm_router import key_names
 from llm_router.usage import Outcome, RecordState
 from stepped_provider import speaking
 
-ROOT = Path(__file__).resolve().parents[2]
 BUILD = os.environ.get("STREAMING_BUILD", "")
-REGION = "us-east-1"
 PROVIDER_KEY = "key-of-speaking"
 ADAPTERS_LIMIT_S = 900.0
 
@@ -39,43 +33,12 @@ providers:
 """
 
 
-@dataclass(frozen=True)
-class Aws:
-    """The embedded emulator with the stack's tables, a client key, and a provider's key where the stage has it."""
-
-    endpoint: str
-    client_key: str
-
-    def client(self, service):
-        return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION)
-
-    def record(self, request_id):
-        items = self.client("dynamodb").scan(TableName=LEDGER_TABLE)["Items"]
-        records = [journal_items.record_of(item) for item in items if item["pk"]["S"].startswith("journal#")]
-        (found,) = [record for record in records if record.request_id == request_id]
-        return found
-
-
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("aws")
-    listening = processes.listening("127.0.0.1", 0)
-    endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    environ = os.environ | {"PYTHONPATH": f"{ROOT / 'layers/shared'}{os.pathsep}{ROOT}"}
-    arguments = ["--state-dir", str(folder / "state"), "--fd", str(listening.fileno())]
-    emulator = processes.start(
-        "infra.local.emulator", arguments, environ=environ, log=folder / "emulator.log", fd=listening.fileno()
-    )
-    listening.close()
-    try:
-        processes.until(lambda: emulator.has_ended or processes.answers(endpoint), limit_s=60)
-        assert not emulator.has_ended, emulator.last_words()
-        found = Aws(endpoint, aws_resources.prepare(endpoint, with_key=True, now=datetime.now(UTC)))
+    with streaming_function.emulated_aws(tmp_path_factory.mktemp("aws")) as found:
         name = key_names.parameter("speaking", stage="prod")
         found.client("ssm").put_parameter(Name=name, Value=PROVIDER_KEY, Type="SecureString")
         yield found
-    finally:
-        processes.stop(emulator)
 
 
 @pytest.fixture(scope="module")
@@ -136,26 +99,9 @@ def lambda_context(remaining_s):
     )
 
 
-def start(layout, aws, log):
-    """A context manager. The port is any that is free, the rest is the template's."""
-    with processes.listening("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
-    environ = streaming_function.environment(
-        layout,
-        resources={"Stage": "prod", "LedgerTable": LEDGER_TABLE, "StateTable": STATE_TABLE},
-        AWS_LWA_PORT=str(port),
-        AWS_REGION=REGION,
-        AWS_DEFAULT_REGION=REGION,
-        AWS_ACCESS_KEY_ID=aws_resources.ACCESS_KEY_ID,
-        AWS_SECRET_ACCESS_KEY=aws_resources.SECRET_ACCESS_KEY,
-        AWS_ENDPOINT_URL=aws.endpoint,
-    )
-    return streaming_function.started(layout, environ, log=log)
-
-
 @pytest.fixture(scope="module")
 def instance(layout, aws, tmp_path_factory):
-    with start(layout, aws, tmp_path_factory.mktemp("function") / "log") as found:
+    with streaming_function.deployed(layout, aws, log=tmp_path_factory.mktemp("function") / "log") as found:
         yield found
 
 
@@ -285,7 +231,7 @@ def test_the_log_has_one_json_line_a_fact_and_those_that_the_alarms_count(functi
 
 
 def test_sigterm_ends_the_function_without_complaint_though_the_adapter_keeps_its_connection(layout, aws, tmp_path):
-    with start(layout, aws, tmp_path / "log") as instance:
+    with streaming_function.deployed(layout, aws, log=tmp_path / "log") as instance:
         function = Function(instance, aws)
         kept = function.connect()
         kept.request("GET", "/health")
@@ -300,7 +246,7 @@ def test_a_function_that_is_ended_in_the_middle_of_a_stream_leaves_what_it_may_h
     layout, aws, provider, tmp_path
 ):
     """The aggregator settles such a record at that once its deadline is over."""
-    with start(layout, aws, tmp_path / "log") as instance:
+    with streaming_function.deployed(layout, aws, log=tmp_path / "log") as instance:
         function = Function(instance, aws)
         connection = function.ask(chat(stream=True, max_tokens=100))
         conversation = provider.next()

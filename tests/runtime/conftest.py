@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -86,10 +86,10 @@ class Runtime:
     _started: int = 0
 
     def router(self, **options) -> Instance:
-        file = self.home / "providers.yaml"
-        urls = {name: self.server.base_url(name) for name in self.server.providers}
-        file.write_text(self.providers.format(**urls))
-        return self._start("RouterFunction", providers_file=file, **options)
+        return self._start("RouterFunction", providers_file=self._providers(), **options)
+
+    def streaming(self, **options) -> Instance:
+        return self._start("StreamingFunction", providers_file=self._providers(), **options)
 
     def stats(self, **options) -> Instance:
         return self._start("StatsFunction", **options)
@@ -99,10 +99,18 @@ class Runtime:
         self.released.wait()
         return completion()
 
-    def _start(self, name, **options) -> Instance:
+    def _providers(self) -> Path:
+        file = self.home / "providers.yaml"
+        urls = {name: self.server.base_url(name) for name in self.server.providers}
+        file.write_text(self.providers.format(**urls))
+        return file
+
+    def _start(self, name, *, timeout_s=None, **options) -> Instance:
         function = declared.function(
             declared.load(), name, resources=self.resources.names(), parameters=self.parameters
         )
+        if timeout_s:
+            function = replace(function, timeout_s=timeout_s)
         self._started += 1
         home = self.home / f"instance-{self._started}"
         launch = Launch(function=function, endpoint=self.backend.endpoint, home=home, **options)

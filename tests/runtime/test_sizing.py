@@ -45,6 +45,7 @@ def test_half_the_memory_halves_what_time_costs():
         ({"init_s": 5.0}, False, None),
         ({"warm_s": 0.06}, True, "every request"),
         ({"warm_s": 0.06}, False, None),
+        ({"warm_s": 1.1}, False, "catch up"),
     ],
 )
 def test_what_speaks_against_a_size(change, has_callers, speaks):
@@ -61,8 +62,8 @@ def test_the_smallest_size_with_nothing_against_it_is_taken():
 
 def test_the_page_names_one_choice_for_each_function_and_where_memory_ran_out():
     small = replace(GOOD, memory_mb=128, peak_mb=None)
-    page = sizing_page.page([small, GOOD], [small, GOOD], basis=BASIS)
-    assert page.count("**take this**") == 2
-    assert page.count("ran out") == 2
+    page = sizing_page.page([small, GOOD], [small, GOOD], [small, GOOD], basis=BASIS)
+    assert page.count("**take this**") == 3
+    assert page.count("ran out") == 3
     assert "24 November 2026" in page
     assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith("|"))

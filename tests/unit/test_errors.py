@@ -17,6 +17,7 @@ DOCUMENTED = {
     "NoProviderAvailableError": (503, "no_provider_available", None),
     "DeadlineExceededError": (504, "deadline_exceeded", False),
     "StreamBrokenError": (502, "stream_broken", False),
+    "AnswerTooLargeError": (502, "answer_too_large", False),
     "AbandonedError": (499, "abandoned", None),
     "OperatorOnlyError": (403, "operator_only", None),
     "SwitchUnavailableError": (503, "switch_unavailable", None),

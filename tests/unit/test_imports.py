@@ -57,8 +57,9 @@ MAY_REACH = {
     "provider_keys": {"asyncio", "aws_lambda_powertools", "botocore"},  # reads SSM in threads, knows its errors, logs
     "request_log": {"aws_lambda_powertools", "starlette", "time"},  # times and logs each request
     "stats_job": {"aws_lambda_powertools"},  # logs how it went
+    "stats_wiring": {"aws_lambda_powertools"},  # puts the stats function's parts together
     "transport": {"httpx", "ssl", "time"},  # the one seam to the providers
-    "wiring": {"aws_lambda_powertools", "fastapi"},  # puts the parts together
+    "wiring": {"aws_lambda_powertools", "fastapi"},  # puts the router's parts together
 }
 
 # Policy: what decides. It rests on other policy only, so that plain values are enough to try it.
@@ -183,9 +184,15 @@ def test_a_cold_start_does_not_load(cold_start, name):
     assert name not in cold_start, TOO_HEAVY[name]
 
 
+@pytest.mark.parametrize("name", ["fastapi", "starlette", "mangum", "pydantic", "httpx", "yaml"])
+def test_the_stats_function_does_not_load_what_serves_http(name):
+    """Half of its cold start, when it did."""
+    assert name not in loaded_by("import llm_router.stats_wiring")
+
+
 @pytest.mark.parametrize("service", ["dynamodb", "ssm", "s3"])
 def test_no_aws_client_is_made_by_importing(service):
-    """Making one loads its service's description; the first request that needs it does that."""
+    """Making one loads its service's description; the functions that run on Lambda do that when they start."""
     loaded_by(f"from llm_router import aws, wiring; assert not aws.{service}.cache_info().currsize")
 
 

@@ -11,7 +11,7 @@ import pytest
 from e2e.local_run import environment
 
 ROOT = Path(__file__).parents[2]
-MAKEFILES = [ROOT / name for name in ("Makefile", "infra/sam/targets.mk", "infra/bench/targets.mk")]
+MAKEFILES = [ROOT / "Makefile", *sorted((ROOT / "infra").glob("*/targets.mk"))]
 
 
 def would_do(*targets):

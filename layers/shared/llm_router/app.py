@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
-from llm_router import deadlines, http_requests, http_responses
+from llm_router import deadlines, http_requests, http_responses, live
 from llm_router.candidates import Configuration, Delivery
 from llm_router.chat_requests import ChatRequest
 from llm_router.client_keys import ANYONE, ClientKey, ClientKeys, Role
@@ -92,7 +92,7 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         if body.stream:
             is_live = _delivery(request, prompt, doors.configuration) is Delivery.LIVE
             return LiveResponse(lambda show: dispatch(show=show), is_live=is_live, wants_usage=body.wants_usage)
-        answer = await dispatch()
+        answer = await live.in_one_piece(lambda _: dispatch(), request.receive)
         request.state.record = answer.record
         return _deliverable(http_responses.chat(answer), answer.record, request.scope)
 

@@ -86,8 +86,7 @@ class Health:
         if effect is BreakerEffect.NONE:
             return replace(self, probing_until=None) if self._was_probed_by(began_at) else self
         if effect is BreakerEffect.RATE_LIMITED:
-            wait_s = RATE_LIMIT_COOL_DOWN_S if retry_after_s is None else retry_after_s
-            return _opened(self, OpenReason.RATE_LIMITED, now, min(wait_s, LONGEST_RATE_LIMIT_S))
+            return _opened(self, OpenReason.RATE_LIMITED, now, rate_limit_s(retry_after_s))
         if effect is BreakerEffect.REFUSED:
             return _opened(self, OpenReason.REFUSED, now, REFUSED_COOL_DOWN_S)
         return self._failed(began_at, now)
@@ -118,6 +117,11 @@ class Health:
 
 
 HEALTHY = Health()
+
+
+def rate_limit_s(retry_after_s: float | None) -> float:
+    """How long a candidate that limits us is left alone."""
+    return RATE_LIMIT_COOL_DOWN_S if retry_after_s is None else min(retry_after_s, LONGEST_RATE_LIMIT_S)
 
 
 def _has_failed_too_often(health: Health) -> bool:

@@ -15,6 +15,7 @@ LAMBDA_BYTES_AT_MOST = 6_291_556
 """What Lambda's runtime interface takes as an answer. It refuses more, and the environment ends with that."""
 
 HEADERS_BYTES_AT_MOST = 10_000
+"""What Lambda's answer has beside the body: the router's headers, each of at most 256 characters."""
 
 
 def as_json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -89,10 +90,13 @@ def estimated(prompt: Prompt, plan: Plan, *, warnings: list[dict[str, str]]) -> 
 
 
 def fits_lambda(response: Response) -> bool:
-    """The body is a string in Lambda's answer: each quote and backslash in it is escaped once more."""
+    return lambda_bytes_at_most(response) <= LAMBDA_BYTES_AT_MOST
+
+
+def lambda_bytes_at_most(response: Response) -> int:
+    """What the runtime makes of it. The body is a string there: each quote and backslash is escaped once more."""
     body = bytes(response.body)
-    escaped_bytes = len(body) + body.count(b'"') + body.count(b"\\")
-    return escaped_bytes + HEADERS_BYTES_AT_MOST <= LAMBDA_BYTES_AT_MOST
+    return len(body) + body.count(b'"') + body.count(b"\\") + HEADERS_BYTES_AT_MOST
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from llm_router import completions, http_responses, json_text
 from llm_router.dispatcher import Answer, RequestFailedError, Served, ShowTo
-from llm_router.errors import CallerError
+from llm_router.errors import AbandonedError, CallerError
 from llm_router.usage import UsageRecord
 
 KEEP_ALIVE_S = 15.0
@@ -131,6 +131,26 @@ async def _attend(answering: asyncio.Future[Answer], line: _Line, receive: Recei
     finally:
         hanging_up.cancel()
         await asyncio.wait({hanging_up})
+
+
+async def in_one_piece(dispatch: Dispatch, receive: Receive) -> Answer:
+    """The whole answer, for a caller who asked for no stream. Nobody pays on for one who has hung up.
+
+    OpenAI's SDKs ask again after a time-out of their own: what went on then would be paid for once more each time.
+    Raises AbandonedError where nothing had been sent upstream.
+    """
+    answering = asyncio.ensure_future(dispatch(None))
+    hanging_up = asyncio.ensure_future(_hang_up(receive))
+    both: set[asyncio.Future[Any]] = {answering, hanging_up}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for work in both:
+            work.cancel()  # of no effect on what is done
+        await asyncio.wait(both)
+    if answering.cancelled():
+        raise AbandonedError("The caller hung up before anything was sent upstream.")
+    return answering.result()
 
 
 async def _hang_up(receive: Receive) -> None:

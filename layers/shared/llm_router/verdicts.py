@@ -15,6 +15,7 @@ from llm_router.errors import (
     RefusedRequestError,
     RequestError,
 )
+from llm_router.health import rate_limit_s
 from llm_router.routing import THE_REQUESTS_OWN, Excluded, Exclusion, Plan
 from llm_router.usage import Attempt, Outcome
 
@@ -23,6 +24,17 @@ def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bo
     """`attempts` are all that failed; `in_time` says that the deadline would have allowed another."""
     if not attempts:
         return _too_late() if plan.places and not in_time else _nothing_able(plan.excluded, now)
+    if said := _said_of_the_request(attempts):
+        return said
+    if all(attempt.outcome is Outcome.RATE_LIMITED for attempt in attempts):
+        return _rate_limited(plan.excluded, attempts, now)
+    if not in_time:
+        return _too_late()
+    return AllProvidersFailedError("Every provider that could serve this request failed.")
+
+
+def _said_of_the_request(attempts: Sequence[Attempt]) -> RequestError | None:
+    """What the providers found wrong with the request itself."""
     by_outcome = {attempt.outcome: attempt for attempt in reversed(attempts)}
     if Outcome.CONTENT_FILTER in by_outcome:
         return ContentFilterError("The provider's content filter refused this request.")
@@ -31,9 +43,17 @@ def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bo
     refusals = sum(attempt.outcome is Outcome.BAD_REQUEST for attempt in attempts)
     if (refused := by_outcome.get(Outcome.BAD_REQUEST)) and refusals in (2, len(attempts)):
         return RefusedRequestError("The providers call this request invalid.", param=refused.param)
-    if not in_time:
-        return _too_late()
-    return AllProvidersFailedError("Every provider that could serve this request failed.")
+    return None
+
+
+def _rate_limited(excluded: Sequence[Excluded], attempts: Sequence[Attempt], now: datetime) -> RequestError:
+    """Whoever is told when to come again can wait; a failure for good would end the clients' own tries."""
+    waits_s = [(item.open_until - now).total_seconds() for item in excluded if item.open_until]
+    waits_s += [rate_limit_s(attempt.retry_after_s) for attempt in attempts]
+    wait_s = max(1, math.ceil(min(waits_s)))
+    return NoProviderAvailableError(
+        "Every provider that could serve this request is limiting us.", retry_after_s=wait_s
+    )
 
 
 def _nothing_able(excluded: Sequence[Excluded], now: datetime) -> RequestError:

@@ -1,0 +1,35 @@
+"""The ledger and all that reads it, put together for both functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_router import aws
+from llm_router.aggregator import Aggregator
+from llm_router.checkpoints import Checkpoints
+from llm_router.clock import Clock
+from llm_router.ledger import Ledger
+from llm_router.settings import Settings
+from llm_router.statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    ledger: Ledger
+    checkpoints: Checkpoints
+    aggregator: Aggregator
+    statistics: Statistics
+
+
+def of(read: Settings, clock: Clock) -> Books:
+    ledger = Ledger(
+        aws.dynamodb,
+        table=read.ledger_table,
+        shards=read.ledger_shards,
+        retention_days=read.record_retention_days,
+        clock=clock,
+    )
+    checkpoints = Checkpoints(aws.dynamodb, table=read.ledger_table)
+    aggregator = Aggregator(ledger=ledger, checkpoints=checkpoints, clock=clock)
+    statistics = Statistics(ledger=ledger, checkpoints=checkpoints, clock=clock)
+    return Books(ledger, checkpoints, aggregator, statistics)
