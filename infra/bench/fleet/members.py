@@ -19,6 +19,7 @@ from botocore.config import Config
 from infra.local import aws_resources, processes
 from infra.local.aws_resources import ACCESS_KEY_ID, LEDGER_TABLE, REGION, SECRET_ACCESS_KEY, STATE_TABLE
 from infra.local.processes import Child
+from llm_router.fleet import ANSWERED_WITHIN_S
 from llm_router.fleet_store import FleetStore
 
 if TYPE_CHECKING:
@@ -84,8 +85,18 @@ class Members:
 
 
 @contextmanager
-def running(folder: Path, *, routers: int, cheap_url: str, dear_url: str) -> Iterator[Members]:
-    """Ready to be asked. The cheap provider's base URL is that of the one that goes down."""
+def running(
+    folder: Path,
+    *,
+    routers: int,
+    cheap_url: str,
+    dear_url: str,
+    patience_s: float = ANSWERED_WITHIN_S,
+) -> Iterator[Members]:
+    """Ready to be asked. The cheap provider's base URL is that of the one that goes down.
+
+    `patience_s` is how long a router waits for what DynamoDB says of the breakers.
+    """
     emulator = Emulator(folder)
     children: list[Child] = []
     try:
@@ -94,7 +105,12 @@ def running(folder: Path, *, routers: int, cheap_url: str, dear_url: str) -> Ite
         environ = _environ(emulator.url, _configuration(folder, cheap_url=cheap_url, dear_url=dear_url))
         urls = []
         for number in range(routers):
-            child, url = _started("infra.bench.fleet.router", [], environ=environ, log=folder / f"router-{number}.log")
+            child, url = _started(
+                "infra.bench.fleet.router",
+                ["--patience-s", str(patience_s)],
+                environ=environ,
+                log=folder / f"router-{number}.log",
+            )
             children.append(child)
             urls.append(url)
         _await(children, [f"{url}/health" for url in urls])

@@ -62,9 +62,7 @@ async def _all(routers: int, per_second: float, down_s: float) -> list[Figure]:
 async def _stage(routers: int) -> AsyncIterator[Stage]:
     with tempfile.TemporaryDirectory() as folder:
         async with provider.serving() as cheap, provider.serving() as dear:
-            running = members.running(
-                Path(folder), routers=routers, cheap_url=cheap.base_url, dear_url=dear.base_url
-            )
+            running = members.running(Path(folder), routers=routers, cheap_url=cheap.base_url, dear_url=dear.base_url)
             with running as fleet:
                 async with load.callers(fleet.urls) as asking:
                     yield Stage(fleet, cheap, asking, Watch(fleet.store, CANDIDATE))
@@ -114,7 +112,7 @@ def _return(seen: Outage, probe_s: float) -> Iterator[Figure]:
 
 
 def _latencies(when: str, found_s: list[float], *, most_s: float | None = None) -> Iterator[Figure]:
-    hundredths = statistics.quantiles(found_s, n=100)
+    hundredths = statistics.quantiles(found_s, n=100, method="inclusive")
     yield Figure(f"latency while {when}, p50", hundredths[49] * 1000, "ms")
     yield Figure("... p99", hundredths[98] * 1000, "ms")
     yield Figure("... max", max(found_s) * 1000, "ms", at_most=None if most_s is None else most_s * 1000)

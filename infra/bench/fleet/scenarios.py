@@ -153,14 +153,19 @@ async def table_outage(stage: Stage, *, per_second: float) -> TableOutage:
 
 async def agreed(stage: Stage) -> bool:
     """Whether every process says that the breaker is open, until the same moment."""
-    states = [await _state(stage.load.client, url) for url in stage.members.urls]
-    return "openUntil" in states[0] and all(state == states[0] for state in states)
+    found = await states(stage)
+    return "openUntil" in found[0] and all(state == found[0] for state in found)
+
+
+async def states(stage: Stage) -> list[dict[str, object]]:
+    """What each process says of the breaker."""
+    return [await _state(stage.load.client, url) for url in stage.members.urls]
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Raises TimeoutError."""
     async with asyncio.timeout(COMES_TO_BE_WITHIN_S):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110  # what is waited for happens in other processes
             await asyncio.sleep(0.05)
 
 
