@@ -14,3 +14,10 @@ $(BENCH_VENV)/.ready: infra/bench/requirements.txt layers/shared/requirements.tx
 .PHONY: bench
 bench: setup $(BENCH_VENV)/.ready  ## Measure cold start, memory, overhead and size; ROUNDS=25
 	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.bench --python $(BENCH_VENV)/bin/python --rounds "$(ROUNDS)"
+
+ROUTERS ?= 8
+DOWN_S ?= 60
+
+.PHONY: bench-fleet
+bench-fleet: setup  ## Router processes while a provider and DynamoDB go down; ROUTERS=8 DOWN_S=60
+	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.fleet.run --routers "$(ROUTERS)" --down-s "$(DOWN_S)"

@@ -188,6 +188,7 @@ class Dispatcher:
             route=request.route,
             attempts=trial.record.attempts,
             remaining_s=self._remaining_s(request),
+            is_open=trial.last is not None and self.fleet.is_failing(trial.last.candidate),
         ):
             if not await self._is_admitted(request, trial, step):
                 trial.passed_over.add(step.candidate.name)
@@ -330,6 +331,8 @@ class Dispatcher:
         if attempt.outcome is Outcome.STREAM_REFUSED:
             self.unstreamed.add(candidate.name)
         rule = failover.RULES[attempt.outcome]
+        if rule.says_nothing_yet:  # were a probe's lease given back, another process would probe beside the next try
+            return
         telling = self.fleet.note(candidate.name, rule.breaker, began_at=began_at, retry_after_s=attempt.retry_after_s)
         if telling:
             trial.telling.append(telling)
@@ -364,6 +367,10 @@ class _Trial:
     closing: tuple[bytes, ...] = ()
     passed_over: set[str] = field(default_factory=set)
     telling: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def last(self) -> Attempt | None:
+        return self.record.attempts[-1] if self.record.attempts else None
 
     async def told(self) -> None:
         """What the fleet is being told of this request's attempts has arrived, or could not."""
