@@ -494,6 +494,7 @@ TIMES = [
         TOO_LATE,
         estimated("timeout"),
         shows=True,
+        broken="error event deadline_exceeded",
         request_s=4.0,
     ),
 ]

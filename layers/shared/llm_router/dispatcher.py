@@ -212,9 +212,9 @@ class Dispatcher:
         attempts = trial.record.attempts
         if abandoned or (attempts and attempts[-1].outcome is Outcome.ABANDONED):
             return AbandonedError("The caller hung up before the answer was whole.")
-        if trial.has_shown:
-            return verdicts.broken(attempts[-1])
         in_time = self._remaining_s(request) >= failover.SHORTEST_ATTEMPT_S
+        if trial.has_shown:
+            return verdicts.broken(attempts[-1], in_time=in_time)
         return verdicts.error(request.plan, attempts, now=self.clock.now(), in_time=in_time)
 
     def _whole(self, request: _Request, record: UsageRecord, trial: _Trial) -> Answer:
