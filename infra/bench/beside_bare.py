@@ -43,6 +43,7 @@ ROUNDS = 5
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 PROVIDER, BARE, ROUTER, UNWAITING = "provider", "bare", "router", "router, store at once"
+COMPARED = (BARE, ROUTER, UNWAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +128,7 @@ def _runs(case: Case, targets: Mapping[str, Target], *, key: str, rounds: int) -
     for number in range(rounds + 1):
         for name, target in targets.items():
             used_before_ms = target.cpu_ms
-            timed = load.run(
-                target.url, key=key, streamed=case.streamed, requests=case.requests, at_once=case.at_once
-            )
+            timed = load.run(target.url, key=key, streamed=case.streamed, requests=case.requests, at_once=case.at_once)
             if number:  # the first is not counted: connections are opened, code is warmed
                 runs[name].timed += timed
                 runs[name].cpu_ms += target.cpu_ms - used_before_ms
@@ -139,15 +138,17 @@ def _runs(case: Case, targets: Mapping[str, Target], *, key: str, rounds: int) -
 def _compared(case: Case, runs: Mapping[str, _Runs]) -> list[Added]:
     def added(what: str, of: Callable[[Timed], float], percent: int) -> Added:
         own = runs[PROVIDER].percentile(of, percent)
-        ms = [runs[name].percentile(of, percent) - own for name in (BARE, ROUTER, UNWAITING)]
-        return Added(f"{what}, p{percent}", *ms, aim=case.aim)
+        bare_ms, router_ms, unwaiting_ms = (runs[name].percentile(of, percent) - own for name in COMPARED)
+        return Added(f"{what}, p{percent}", bare_ms, router_ms, unwaiting_ms, case.aim)
 
     measured = {"the whole answer": _whole_ms}
     if case.streamed:
         measured = {"the first token": _first_ms, "each chunk": _chunk_ms, "the end of the stream": _whole_ms}
     rows = [added(what, of, percent) for what, of in measured.items() for percent in (50, 99)]
-    cpu_ms = [runs[name].cpu_each_ms for name in (BARE, ROUTER, UNWAITING)]
-    return rows if not all(cpu_ms) else [*rows, Added("CPU of the process, mean", *cpu_ms, aim="")]
+    bare_ms, router_ms, unwaiting_ms = (runs[name].cpu_each_ms for name in COMPARED)
+    if bare_ms:
+        rows.append(Added("CPU of the process, mean", bare_ms, router_ms, unwaiting_ms, aim=""))
+    return rows
 
 
 def _whole_ms(timed: Timed) -> float:

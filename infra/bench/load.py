@@ -75,7 +75,9 @@ async def _asked(
         raise SystemExit(f"not the expected answer: {head!r}")
     if streamed:
         return await _streamed(reader, began_s)
-    length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+    length = next(
+        int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+    )
     await reader.readexactly(length)
     whole_ms = _ms_since(began_s)
     return Timed(whole_ms, whole_ms, whole_ms)

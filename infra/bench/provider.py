@@ -50,7 +50,7 @@ _WHOLE = wire.as_json(json.dumps(COMPLETION).encode())
 _PIECES = [wire.STREAM_HEAD, *map(wire.as_chunk, events()), wire.as_chunk(b"")]
 
 
-def answer(head: bytes, body: bytes, write: wire.Write) -> None:
+def answer(_: bytes, body: bytes, write: wire.Write) -> None:
     """Each event is written by itself, as providers do."""
     asked = json.loads(body) if body else {}
     for piece in _PIECES if asked.get("stream") else [_WHOLE]:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
@@ -80,9 +80,5 @@ def later(delay_s: float, write: Write, response: bytes) -> None:
 
 def header(head: bytes, name: str) -> str:
     """Empty where it was not sent."""
-    fields: Mapping[str, str] = dict(
-        (line.split(":", 1)[0].lower(), line.split(":", 1)[1].strip())
-        for line in head.decode("latin-1").splitlines()[1:]
-        if ":" in line
-    )
-    return fields.get(name, "")
+    found = re.search(rb"\r\n" + name.encode() + rb": *([^\r]*)", head, re.IGNORECASE)
+    return found[1].decode() if found else ""
