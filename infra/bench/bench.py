@@ -75,7 +75,7 @@ def _served(python: Path) -> Iterator[Figure]:
 def _beside_bare(python: Path) -> None:
     """Aims, not limits: on a shared machine a ratio at the 99th percentile says little of the code."""
     print(
-        f"\nAdded to the provider's own time, beside a bare FastAPI and httpx; the store takes {beside_bare.STORE_MS} ms"
+        f"\nAdded to the provider's own time, beside a bare pass-through; the store takes {beside_bare.STORE_MS:g} ms"
     )
     for case, added in beside_bare.measure(python):
         print(f" {case.name}", flush=True)

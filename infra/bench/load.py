@@ -56,8 +56,7 @@ async def _run(url: str, request: bytes, requests: int, at_once: int, *, streame
     async def caller() -> None:
         address = urlsplit(url)
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        for _ in left:
-            timed.append(await _asked(reader, writer, request, streamed=streamed))
+        timed.extend([await _asked(reader, writer, request, streamed=streamed) for _ in left])
         writer.close()
         await writer.wait_closed()
 
