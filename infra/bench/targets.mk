@@ -3,7 +3,8 @@
 BENCH_VENV := .build/bench
 ROUNDS ?= 25
 
-$(BENCH_VENV)/.ready: infra/bench/requirements.txt layers/shared/requirements.txt infra/find_python.sh
+$(BENCH_VENV)/.ready: infra/bench/requirements.txt layers/shared/requirements.txt \
+  functions/streaming/requirements.txt infra/find_python.sh
 	@python=$$(bash infra/find_python.sh) || exit 1; \
 	echo "Setting up $(BENCH_VENV) with what is deployed (once, ten seconds) ..."; \
 	"$$python" -m venv --clear $(BENCH_VENV)

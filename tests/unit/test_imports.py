@@ -21,6 +21,7 @@ OUTSIDE = frozenset(
         "boto3",
         "botocore",
         "fastapi",
+        "httpcore",
         "httpx",
         "mangum",
         "os",
@@ -44,6 +45,7 @@ MAY_REACH = {
     "client_keys": {"asyncio"},  # reads DynamoDB in a thread
     "clock": {"asyncio", "random", "time"},  # the only source of time and chance
     "deadlines": {"starlette", "time"},  # what is left of a request's time
+    "connections": {"httpcore", "ssl"},  # keeps the connections to the providers
     "dispatcher": {"asyncio", "aws_lambda_powertools"},  # the use case: gathers, waits and logs
     "exchange": {"asyncio"},  # waits for the provider, within limits
     "fleet": {"asyncio", "aws_lambda_powertools"},  # asks DynamoDB in a thread, logs when it can't
@@ -58,7 +60,7 @@ MAY_REACH = {
     "request_log": {"aws_lambda_powertools", "starlette", "time"},  # times and logs each request
     "stats_job": {"aws_lambda_powertools"},  # logs how it went
     "stats_wiring": {"aws_lambda_powertools"},  # puts the stats function's parts together
-    "transport": {"httpx", "ssl", "time"},  # the one seam to the providers
+    "transport": {"httpcore", "httpx", "ssl", "time"},  # the one seam to the providers
     "wiring": {"aws_lambda_powertools", "fastapi"},  # puts the router's parts together
 }
 

@@ -107,9 +107,10 @@ class Exchange:
                 events = reader.feed(chunk)
                 held += events
                 if reader.has_content:
-                    if events or len(reader.closing) > before:
+                    if self.show and held:
+                        await self._show(self.show, held, timer, ends)
+                    elif events or len(reader.closing) > before:
                         timer.reschedule(min(ends, loop.time() + self.limits.idle_s))
-                    await self._show(held, timer, ends)
                     held.clear()
                 if reader.is_done:
                     break
@@ -126,16 +127,14 @@ class Exchange:
             return reader.reading(ended_cleanly=True)
         return openai.read(response, now=now, asked=self.asked)
 
-    async def _show(self, events: list[bytes], timer: asyncio.Timeout, ends: float) -> None:
+    async def _show(self, show: Show, events: list[bytes], timer: asyncio.Timeout, ends: float) -> None:
         """A caller that reads slowly is no silence of the provider's: only the deadline counts meanwhile."""
-        if self.show is None or not events:
-            return
         loop = asyncio.get_running_loop()
         timer.reschedule(ends)
         self.is_showing = True
         for data in events:
             self.has_shown = True
-            await self.show(data)
+            await show(data)
         self.is_showing = False
         timer.reschedule(min(ends, loop.time() + self.limits.idle_s))
 
