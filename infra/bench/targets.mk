@@ -8,8 +8,7 @@ $(BENCH_VENV)/.ready: infra/bench/requirements.txt layers/shared/requirements.tx
 	@python=$$(bash infra/find_python.sh) || exit 1; \
 	echo "Setting up $(BENCH_VENV) with what is deployed (once, ten seconds) ..."; \
 	"$$python" -m venv --clear $(BENCH_VENV)
-	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
-	  -r infra/bench/requirements.txt
+	@bash infra/install.sh $(BENCH_VENV)/bin/python infra/bench/requirements.txt
 	@touch $@
 
 .PHONY: bench
