@@ -60,6 +60,10 @@ format: setup  ## Rewrite the code in the house format
 test: setup  ## Unit, integration, contract and end-to-end tests
 	@$(PY) -m pytest
 
+.PHONY: faults
+faults: setup  ## Meet every fault of a provider at every door; prints what callers got, who was asked, how long it took
+	@$(PY) -m pytest tests/faults --show-capture=no --no-header --override-ini timeout=300
+
 # --- Prices -----------------------------------------------------------------------------------------------------
 
 .PHONY: prices

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from infra.bench import cold_start, serving
+from infra.bench import beside_bare, cold_start, serving
 from infra.bench.figure import Figure
 from infra.sam import build
 
@@ -33,6 +33,7 @@ def main() -> int:
     for figure in chain(_cold_starts(python, rounds), _served(python), _sizes()):
         print(figure.line, flush=True)
         figures.append(figure)
+    _beside_bare(python)
     broken = [figure.name for figure in figures if figure.is_broken]
     print(f"\nOver the limit: {', '.join(broken)}" if broken else "\nEvery limit is kept.")
     return 1 if broken else 0
@@ -69,6 +70,17 @@ def _served(python: Path) -> Iterator[Figure]:
     store = f"{served.store_calls:.2f} calls a request, of the emulator"
     yield Figure("... of it in DynamoDB's answers, p50", served.store_p50_ms, "ms", note=store)
     yield Figure("CPU of a warm request", served.warm_cpu_ms, "ms", note="the router's process alone")
+
+
+def _beside_bare(python: Path) -> None:
+    """Aims, not limits: on a shared machine a ratio at the 99th percentile says little of the code."""
+    print(
+        f"\nAdded to the provider's own time, beside a bare pass-through; the store takes {beside_bare.STORE_MS:g} ms"
+    )
+    for case, added in beside_bare.measure(python):
+        print(f" {case.name}", flush=True)
+        for row in added:
+            print(row.line, flush=True)
 
 
 def _sizes() -> Iterator[Figure]:

@@ -1,30 +1,60 @@
-"""A provider on this machine that answers every chat completion at once with the same few words."""
+"""A provider on this machine that answers every chat completion at once with the same few words, streamed or not."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
+from infra.bench import wire
 from infra.local import processes
 
+USAGE = {"prompt_tokens": 14, "completion_tokens": 40, "total_tokens": 54}
+FRAME = {"id": "chatcmpl-1", "created": 1, "model": "same-words"}
 COMPLETION = {
-    "id": "chatcmpl-1",
+    **FRAME,
     "object": "chat.completion",
-    "created": 1,
-    "model": "same-words",
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "A few words."}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 14, "completion_tokens": 4, "total_tokens": 18},
+    "usage": USAGE,
 }
 
+WORDS = 40
+LAST_WORD = " last"
+"""Distinct, so that a reader can tell when it has come."""
 
-async def complete(request: Request) -> Response:
-    await request.body()
-    return JSONResponse(COMPLETION)
+
+def events() -> list[bytes]:
+    """The role, the words one by one, why it ended, the usage, the end."""
+
+    def chunk(choices: list[object], **beside: object) -> bytes:
+        return _event(json.dumps({**FRAME, "object": "chat.completion.chunk", "choices": choices, **beside}))
+
+    def said(delta: dict[str, str], reason: str | None = None) -> bytes:
+        return chunk([{"index": 0, "delta": delta, "finish_reason": reason}])
+
+    words = [*(" word" for _ in range(WORDS - 1)), LAST_WORD]
+    return [
+        said({"role": "assistant", "content": ""}),
+        *(said({"content": word}) for word in words),
+        said({}, "stop"),
+        chunk([], usage=USAGE),
+        _event("[DONE]"),
+    ]
+
+
+def _event(data: str) -> bytes:
+    return f"data: {data}\n\n".encode()
+
+
+_WHOLE = wire.as_json(json.dumps(COMPLETION).encode())
+_PIECES = [wire.STREAM_HEAD, *map(wire.as_chunk, events()), wire.as_chunk(b"")]
+
+
+def answer(_: bytes, body: bytes, write: wire.Write) -> None:
+    """Each event is written by itself, as providers do."""
+    asked = json.loads(body) if body else {}
+    for piece in _PIECES if asked.get("stream") else [_WHOLE]:
+        write(piece)
 
 
 def main() -> None:
@@ -32,8 +62,7 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True, help="the listening socket")
     arguments = parser.parse_args()
     processes.stop_when_orphaned()
-    app = Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
-    asyncio.run(processes.serve(app, fd=arguments.fd))
+    asyncio.run(wire.serve(answer, fd=arguments.fd))
 
 
 if __name__ == "__main__":

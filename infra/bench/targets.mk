@@ -3,14 +3,21 @@
 BENCH_VENV := .build/bench
 ROUNDS ?= 25
 
-$(BENCH_VENV)/.ready: infra/bench/requirements.txt layers/shared/requirements.txt infra/find_python.sh
+$(BENCH_VENV)/.ready: infra/bench/requirements.txt layers/shared/requirements.txt \
+  functions/streaming/requirements.txt infra/find_python.sh
 	@python=$$(bash infra/find_python.sh) || exit 1; \
 	echo "Setting up $(BENCH_VENV) with what is deployed (once, ten seconds) ..."; \
 	"$$python" -m venv --clear $(BENCH_VENV)
-	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
-	  -r infra/bench/requirements.txt
+	@bash infra/install.sh $(BENCH_VENV)/bin/python infra/bench/requirements.txt
 	@touch $@
 
 .PHONY: bench
 bench: setup $(BENCH_VENV)/.ready  ## Measure cold start, memory, overhead and size; ROUNDS=25
 	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.bench --python $(BENCH_VENV)/bin/python --rounds "$(ROUNDS)"
+
+ROUTERS ?= 8
+DOWN_S ?= 60
+
+.PHONY: bench-fleet
+bench-fleet: setup  ## Router processes while a provider and DynamoDB go down; ROUTERS=8 DOWN_S=60
+	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.fleet.run --routers "$(ROUTERS)" --down-s "$(DOWN_S)"

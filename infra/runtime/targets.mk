@@ -6,8 +6,7 @@ RUNTIME_VENV := .build/runtime/venv
 $(RUNTIME_VENV)/.ready: infra/runtime/requirements.txt infra/sam/find_python.sh
 	@python=$$(bash infra/sam/find_python.sh) || exit 1; \
 	"$$python" -m venv --clear $(RUNTIME_VENV)
-	@$(RUNTIME_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
-	  -r infra/runtime/requirements.txt
+	@bash infra/install.sh $(RUNTIME_VENV)/bin/python infra/runtime/requirements.txt
 	@touch $@
 
 .PHONY: runtime-build

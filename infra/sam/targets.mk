@@ -10,7 +10,7 @@ $(SAM_VENV)/.ready: infra/sam/requirements.txt infra/sam/find_python.sh
 	@python=$$(bash infra/sam/find_python.sh) || exit 1; \
 	echo "Setting up $(SAM_VENV) with AWS SAM (once, about a minute) ..."; \
 	"$$python" -m venv --clear $(SAM_VENV)
-	@$(SAM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off -r infra/sam/requirements.txt
+	@bash infra/install.sh $(SAM_VENV)/bin/python infra/sam/requirements.txt
 	@touch $@
 
 .PHONY: sam-setup

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -17,6 +18,7 @@ from llm_router.transport import Transport
 from llm_router.upstream import Asked, UpstreamRequest
 from llm_router.usage import Outcome, TokenUsage
 from streaming_provider import (
+    EVENT_STREAM,
     as_event,
     chunk,
     completion,
@@ -28,7 +30,7 @@ from streaming_provider import (
     text_events,
 )
 
-PATIENT = Limits(first_content_s=30.0, idle_s=30.0, total_s=30.0)
+PATIENT = Limits(first_content_s=30.0, one_piece_s=30.0, idle_s=30.0, total_s=30.0)
 SHORT_S = 0.2
 
 
@@ -267,11 +269,11 @@ def test_the_arguments_of_a_finished_call_are_handed_on_unread(exchanges):
 # Silence.
 
 
-def silent(*events):
+def silent(*events, status=200, content_type=EVENT_STREAM):
     """Says this, and nothing more."""
 
     def script(wire):
-        wire.begin()
+        wire.begin(status, content_type)
         for event in events:
             wire.event(event)
         wire.wait_for_hang_up()
@@ -294,9 +296,10 @@ def only_comments(*events):
 
 ROLE = chunk(delta(role="assistant", content=""))
 WORD = chunk(delta(content="Hel"))
-NO_FIRST_TOKEN = Limits(first_content_s=SHORT_S, idle_s=30.0, total_s=30.0)
-NO_SILENCE = Limits(first_content_s=30.0, idle_s=SHORT_S, total_s=30.0)
-NO_TIME = Limits(first_content_s=30.0, idle_s=30.0, total_s=SHORT_S)
+NO_FIRST_TOKEN = replace(PATIENT, first_content_s=SHORT_S)
+ONE_PIECE = replace(PATIENT, one_piece_s=SHORT_S)
+NO_SILENCE = replace(PATIENT, idle_s=SHORT_S)
+NO_TIME = replace(PATIENT, total_s=SHORT_S)
 
 
 @pytest.mark.parametrize(
@@ -310,12 +313,24 @@ NO_TIME = Limits(first_content_s=30.0, idle_s=30.0, total_s=SHORT_S)
         pytest.param(only_comments(WORD), NO_SILENCE, id="comments are silence"),
         pytest.param(only_comments(*text_events("Hello.")), NO_SILENCE, id="comments after the finish reason"),
         pytest.param(silent(WORD), NO_TIME, id="the deadline"),
+        pytest.param(silent(content_type="application/json"), ONE_PIECE, id="headers of an answer in one piece"),
     ],
 )
 def test_silence_ends_an_attempt_and_the_connection(exchanges, script, limits):
     reading, _ = exchanges.read(script, limits=limits)
     assert reading.outcome is Outcome.TIMEOUT
     assert reading.may_be_billed
+
+
+@pytest.mark.parametrize("end", [lambda wire: wire.wait_for_hang_up(), cut, reset], ids=["silence", "cut", "reset"])
+@pytest.mark.parametrize(("status", "outcome"), [(503, Outcome.OVERLOADED), (500, Outcome.SERVER_ERROR)])
+def test_an_error_whose_body_never_comes_is_what_its_status_says(exchanges, status, outcome, end):
+    def script(wire):
+        wire.begin(status, "application/json")
+        end(wire)
+
+    reading, _ = exchanges.read(script)
+    assert (reading.outcome, reading.may_be_billed) == (outcome, False)
 
 
 def test_content_in_time_lifts_the_first_limit(exchanges):

@@ -424,3 +424,32 @@ def test_a_probe_that_succeeds_closes_the_breaker_for_all(router):
     store.put("breaker#cheap/small", fleet_items.breaker_text(opened))
     assert router.generate()[2]["provider"] == "cheap"
     assert "breaker#cheap/small" not in store.read([Shared.FLEET])[Shared.FLEET]
+
+
+def test_a_probe_that_fails_is_not_repeated_while_another_candidate_is_able(router):
+    opened = Health(openings=1, reason=OpenReason.FAILING, opened_at=PAST, open_until=PAST)
+    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    router.cheap.script = always(error(500))
+    router.start()
+    store.put("breaker#cheap/small", fleet_items.breaker_text(opened))
+    assert router.generate()[2]["provider"] == "dear"
+    assert len(router.cheap.calls) == 1
+
+
+def test_a_probe_that_is_repeated_at_once_keeps_its_lease(router):
+    """A first try that says nothing of the provider's health lets nobody else probe beside the second."""
+    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    leases = []
+
+    def look(_):
+        text = store.read([Shared.FLEET])[Shared.FLEET].get("breaker#cheap/small")
+        leases.append(fleet_items.health(text).probing_until)
+        return answer(400, {"error": {"param": "stream"}}) if len(leases) == 1 else completion()
+
+    opened = Health(openings=1, reason=OpenReason.FAILING, opened_at=PAST, open_until=PAST)
+    router.cheap.script = look
+    router.start()
+    store.put("breaker#cheap/small", fleet_items.breaker_text(opened))
+    assert router.generate()[2]["provider"] == "cheap"
+    assert len(leases) == 2
+    assert leases[1] == leases[0] is not None

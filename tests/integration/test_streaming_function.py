@@ -201,9 +201,9 @@ def test_the_adapters_deadline_ends_a_stream_in_the_middle_with_an_error_and_no_
     response = connection.getresponse()
     assert text_of(next_event(response)) == "Hel"
     (last,) = rest_of(response)
-    assert json.loads(last)["error"]["code"] == "stream_broken"
+    assert json.loads(last)["error"]["code"] == "deadline_exceeded"
     record = function.aws.record(response.headers["x-request-id"])
-    assert (record.state, record.error) == (RecordState.SETTLED, "stream_broken")
+    assert (record.state, record.error) == (RecordState.SETTLED, "deadline_exceeded")
     conversation.hang_up()
 
 

@@ -51,8 +51,9 @@ TABLE = {
 }
 
 
-def step(*attempts, plan=PLAN, remaining_s=LONG_S, **of_route):
-    return failover.next_step(plan, route=route(*plan, **of_route), attempts=attempts, remaining_s=remaining_s)
+def step(*attempts, plan=PLAN, remaining_s=LONG_S, is_open=False, **of_route):
+    found = route(*plan, **of_route)
+    return failover.next_step(plan, route=found, attempts=attempts, remaining_s=remaining_s, is_open=is_open)
 
 
 def failed(tried, outcome, **changes):
@@ -75,6 +76,14 @@ def test_the_second_failure_leads_where_its_row_says(outcome):
     first_step, second_step, _ = TABLE[outcome]
     if first_step is not None:
         assert step(failed(FIRST, outcome), failed(first_step.candidate, outcome)) == second_step
+
+
+@pytest.mark.parametrize("outcome", TABLE)
+def test_a_candidate_whose_breaker_has_opened_is_tried_again_only_where_nobody_else_is_left(outcome):
+    first_step, second_step, _ = TABLE[outcome]
+    is_repeated = first_step is not None and first_step.candidate is FIRST
+    assert step(failed(FIRST, outcome), is_open=True) == (second_step if is_repeated else first_step)
+    assert step(failed(FIRST, outcome), plan=(FIRST,), is_open=True) == step(failed(FIRST, outcome), plan=(FIRST,))
 
 
 @pytest.mark.parametrize("outcome", TABLE)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import NOW
-from llm_router import fleet_items
+from llm_router import figures, fleet_items
 from llm_router.failover import BreakerEffect
 from llm_router.fleet_items import Switch
 from llm_router.health import HEALTHY, Health
@@ -72,3 +72,10 @@ def test_a_switch_that_cannot_be_read_still_keeps_its_provider_out(text):
 
 def test_a_time_out_of_range_is_no_time():
     assert fleet_items.health('{"reason":"failing","open_until":1e300}') == Health()
+
+
+def test_a_switch_is_told_with_the_same_time_before_and_after_it_was_stored():
+    """Rounded on one way and cut off on the other, it was a millisecond later every second time."""
+    at = datetime(2026, 11, 24, 5, 52, 17, 87_900, tzinfo=UTC)
+    stored = fleet_items.switch(fleet_items.switch_text(Switch(at, "maintenance")))
+    assert figures.timestamp(stored.since) == figures.timestamp(at)

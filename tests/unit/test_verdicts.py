@@ -59,3 +59,17 @@ def test_the_soonest_counts_also_of_those_who_were_left_alone():
         open_until=NOW + timedelta(seconds=7),
     )
     assert verdict(LIMITED, excluded=[left_alone], retry_after_s=30.0).retry_after_s == 7
+
+
+@pytest.mark.parametrize(
+    ("outcome", "in_time", "code"),
+    [
+        (Outcome.CUT, True, "stream_broken"),
+        (Outcome.CUT, False, "stream_broken"),
+        (Outcome.TIMEOUT, True, "stream_broken"),
+        (Outcome.TIMEOUT, False, "deadline_exceeded"),
+        (Outcome.CONTENT_FILTER, True, "content_filter"),
+    ],
+)
+def test_who_has_seen_the_beginning_is_told_why_there_is_no_end(outcome, in_time, code):
+    assert verdicts.broken(attempt(FIRST.name, outcome), in_time=in_time).code == code

@@ -23,7 +23,6 @@ from llm_router.errors import (
     RequestError,
     RouterError,
     StoreError,
-    StreamBrokenError,
 )
 from llm_router.exchange import Exchange, Limits, Show
 from llm_router.failover import Step
@@ -189,6 +188,7 @@ class Dispatcher:
             route=request.route,
             attempts=trial.record.attempts,
             remaining_s=self._remaining_s(request),
+            is_open=trial.last is not None and self.fleet.is_failing(trial.last.candidate),
         ):
             if not await self._is_admitted(request, trial, step):
                 trial.passed_over.add(step.candidate.name)
@@ -212,9 +212,9 @@ class Dispatcher:
         attempts = trial.record.attempts
         if abandoned or (attempts and attempts[-1].outcome is Outcome.ABANDONED):
             return AbandonedError("The caller hung up before the answer was whole.")
-        if trial.has_shown:
-            return StreamBrokenError("The provider broke off in the middle of its answer.")
         in_time = self._remaining_s(request) >= failover.SHORTEST_ATTEMPT_S
+        if trial.has_shown:
+            return verdicts.broken(attempts[-1], in_time=in_time)
         return verdicts.error(request.plan, attempts, now=self.clock.now(), in_time=in_time)
 
     def _whole(self, request: _Request, record: UsageRecord, trial: _Trial) -> Answer:
@@ -285,7 +285,9 @@ class Dispatcher:
         )
         limit_s = failover.attempt_limit_s(candidate, remaining_s=remaining_s, others_left=others)
         first_s = min(limit_s, candidate.first_token_timeout_s) if streamed else limit_s
-        return Limits(first_content_s=first_s, idle_s=candidate.idle_timeout_s, total_s=remaining_s)
+        return Limits(
+            first_content_s=first_s, one_piece_s=limit_s, idle_s=candidate.idle_timeout_s, total_s=remaining_s
+        )
 
     async def _write_trying(self, record: UsageRecord) -> str:
         """Returns the record's position. Where DynamoDB fails the request goes on: settling makes up for it."""
@@ -328,6 +330,8 @@ class Dispatcher:
         if attempt.outcome is Outcome.STREAM_REFUSED:
             self.unstreamed.add(candidate.name)
         rule = failover.RULES[attempt.outcome]
+        if rule.says_nothing_yet:  # were a probe's lease given back, another process would probe beside the next try
+            return
         telling = self.fleet.note(candidate.name, rule.breaker, began_at=began_at, retry_after_s=attempt.retry_after_s)
         if telling:
             trial.telling.append(telling)
@@ -362,6 +366,10 @@ class _Trial:
     closing: tuple[bytes, ...] = ()
     passed_over: set[str] = field(default_factory=set)
     telling: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def last(self) -> Attempt | None:
+        return self.record.attempts[-1] if self.record.attempts else None
 
     async def told(self) -> None:
         """What the fleet is being told of this request's attempts has arrived, or could not."""

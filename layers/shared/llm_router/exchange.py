@@ -23,6 +23,9 @@ from llm_router.usage import Outcome
 ERROR_BYTES_AT_MOST = 100_000
 """How much of an error's body is read: more than any provider has to say."""
 
+ERROR_WITHIN_S = 1.0
+"""How long an error's body is waited for: its status has said what matters."""
+
 READ_OUT_WITHIN_S = 0.05
 READ_OUT_BYTES_AT_MOST = 10_000
 """How long the end of a body is waited for whose answer is whole, and how much more may come before it."""
@@ -35,9 +38,12 @@ Show = Callable[[bytes], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds: to the first content, of silence after it, and in all."""
+    """Seconds: to the first content, to the end of an answer that comes in one piece, of silence after the first
+    content, and in all.
+    """
 
     first_content_s: float
+    one_piece_s: float
     idle_s: float
     total_s: float
 
@@ -65,15 +71,17 @@ class Exchange:
         progress = Progress()
         reader = StreamReader(self.asked)
         loop = asyncio.get_running_loop()
-        ends = loop.time() + self.limits.total_s
+        began = loop.time()
+        ends = began + self.limits.total_s
         try:
-            async with asyncio.timeout_at(min(ends, loop.time() + self.limits.first_content_s)) as timer:
+            async with asyncio.timeout_at(min(ends, began + self.limits.first_content_s)) as timer:
                 async with self.transport.open(
                     self.request, before_body=before_body, progress=progress, fresh=self.fresh
                 ) as response:
                     if response.status == 200 and _is_stream(response):
                         return await self._read_stream(response, reader, timer, ends)
-                    timer.reschedule(ends)  # silence can't be told from thinking
+                    # Silence can't be told from thinking, but the next candidate needs its time.
+                    timer.reschedule(min(ends, began + self.limits.one_piece_s))
                     return self._judge(await _whole(response), reader, now())
         except TimeoutError:
             outcome = Outcome.ABANDONED if self.is_showing else Outcome.TIMEOUT
@@ -99,9 +107,10 @@ class Exchange:
                 events = reader.feed(chunk)
                 held += events
                 if reader.has_content:
-                    if events or len(reader.closing) > before:
+                    if self.show and held:
+                        await self._show(self.show, held, timer, ends)
+                    elif events or len(reader.closing) > before:
                         timer.reschedule(min(ends, loop.time() + self.limits.idle_s))
-                    await self._show(held, timer, ends)
                     held.clear()
                 if reader.is_done:
                     break
@@ -118,16 +127,14 @@ class Exchange:
             return reader.reading(ended_cleanly=True)
         return openai.read(response, now=now, asked=self.asked)
 
-    async def _show(self, events: list[bytes], timer: asyncio.Timeout, ends: float) -> None:
+    async def _show(self, show: Show, events: list[bytes], timer: asyncio.Timeout, ends: float) -> None:
         """A caller that reads slowly is no silence of the provider's: only the deadline counts meanwhile."""
-        if self.show is None or not events:
-            return
         loop = asyncio.get_running_loop()
         timer.reschedule(ends)
         self.is_showing = True
         for data in events:
             self.has_shown = True
-            await self.show(data)
+            await show(data)
         self.is_showing = False
         timer.reschedule(min(ends, loop.time() + self.limits.idle_s))
 
@@ -150,8 +157,19 @@ async def _read_out(chunks: AsyncGenerator[bytes]) -> None:
 
 async def _whole(response: UpstreamStream) -> UpstreamResponse:
     body = bytearray()
-    async for chunk in response.chunks():
-        body += chunk
-        if response.status != 200 and len(body) > ERROR_BYTES_AT_MOST:
-            break
+    if response.status == 200:
+        async for chunk in response.chunks():
+            body += chunk
+    else:
+        await _read_error(response, body)
     return UpstreamResponse(response.status, response.headers, bytes(body))
+
+
+async def _read_error(response: UpstreamStream, body: bytearray) -> None:
+    """As much as comes: an error whose body breaks off or stalls is still the error that its status says."""
+    with suppress(TimeoutError, TransportError):
+        async with asyncio.timeout(ERROR_WITHIN_S):
+            async for chunk in response.chunks():
+                body += chunk
+                if len(body) > ERROR_BYTES_AT_MOST:
+                    return

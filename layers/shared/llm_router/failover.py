@@ -56,6 +56,11 @@ class Rule:
     next: Next
     breaker: BreakerEffect
 
+    @property
+    def says_nothing_yet(self) -> bool:
+        """Whether it is the try that follows at once that tells how the candidate is."""
+        return self.again is Again.AT_ONCE and self.breaker is BreakerEffect.NONE
+
 
 RULES = {
     Outcome.SUCCESS: Rule(Again.NEVER, Next.NONE, BreakerEffect.CLOSES),
@@ -90,16 +95,26 @@ class Step:
 
 
 def next_step(
-    plan: Sequence[Candidate], *, route: Route, attempts: Sequence[Attempt], remaining_s: float
+    plan: Sequence[Candidate],
+    *,
+    route: Route,
+    attempts: Sequence[Attempt],
+    remaining_s: float,
+    is_open: bool = False,
 ) -> Step | None:
-    """The next try, or None when nothing may be tried any more. `plan` holds able candidates in order."""
+    """The next try, or None when nothing may be tried any more. `plan` holds able candidates in order.
+
+    `is_open`: the breaker of the candidate just tried is open for failing by now, so it is tried again only where
+    nobody else is left.
+    """
     if remaining_s < SHORTEST_ATTEMPT_S or len(attempts) >= ATTEMPTS_A_REQUEST or not plan:
         return None
     if not attempts:
         return Step(plan[0])
     untried = _permitted(plan, route, attempts)
     spare = _spare(untried, attempts)
-    if spare > 0 and (again := _again(plan, route, attempts, untried, remaining_s)):
+    may_repeat = spare > 0 and not (is_open and untried)
+    if may_repeat and (again := _again(plan, route, attempts, untried, remaining_s)):
         return again
     if spare <= 0:
         untried = _of_new_providers(untried, attempts)

@@ -19,7 +19,7 @@ from llm_router.errors import StoreError
 from llm_router.failover import BreakerEffect
 from llm_router.fleet_items import BREAKER, SWITCH, Switch
 from llm_router.fleet_store import FleetStore, OvertakenError, Shared
-from llm_router.health import HEALTHY, Health
+from llm_router.health import HEALTHY, Health, OpenReason
 from llm_router.routing import Facts
 
 FACTS_CACHED_FOR_S = 5.0
@@ -90,6 +90,11 @@ class Fleet:
             self._health[candidate] = lease(known)
             return True
         return has_lease or self._health.get(candidate, HEALTHY).reason is None
+
+    def is_failing(self, candidate: str) -> bool:
+        """Whether its breaker is open for failing, as far as this process knows."""
+        known = self._health.get(candidate, HEALTHY)
+        return known.reason is OpenReason.FAILING and known.is_open(self._clock.now())
 
     def note(
         self, candidate: str, effect: BreakerEffect, *, began_at: datetime, retry_after_s: float | None = None

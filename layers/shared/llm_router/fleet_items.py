@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from llm_router.health import HEALTHY, Health, OpenReason
@@ -114,7 +114,8 @@ def _text(values: object) -> str:
 
 
 def _to_ms(at: datetime | None) -> int | None:
-    return None if at is None else round(at.timestamp() * 1000)
+    """The millisecond that it is in, as a time is told to callers."""
+    return None if at is None else (at - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
 
 
 def _from_ms(at_ms: int | None) -> datetime | None:

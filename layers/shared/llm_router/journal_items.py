@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-
-from llm_router import json_text, positions
+from llm_router import dynamodb_values, json_text, positions
 from llm_router.rollups import Counters, RollupKey
 from llm_router.usage import (
     Attempt,
@@ -31,17 +29,14 @@ if TYPE_CHECKING:
 _ALWAYS_KEPT = ("prompt", "cached_prompt", "completion")
 _RARE = tuple(kind.name for kind in fields(TokenUsage) if kind.name not in _ALWAYS_KEPT)
 
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
-
 
 def to_item(values: Mapping[str, object]) -> Item:
     """None is left out: an absent attribute is the only nothing."""
-    return {name: _serialize(value) for name, value in values.items() if value is not None}
+    return {name: dynamodb_values.typed(value) for name, value in values.items() if value is not None}
 
 
 def from_item(item: Mapping[str, AttributeValueTypeDef]) -> dict[str, Any]:
-    return {name: _deserialize(value) for name, value in item.items()}
+    return {name: dynamodb_values.plain(value) for name, value in item.items()}
 
 
 def journal_key(position: str) -> dict[str, str]:

@@ -12,16 +12,14 @@ DEPTH_AT_MOST = 100
 
 def encode(value: object) -> bytes:
     """Compact UTF-8; Decimal becomes a plain literal (`0.000045`, not `4.5E-5`)."""
-    text: str = simplejson.dumps(
-        value, default=_plain, use_decimal=False, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    text: str = _ENCODER.encode(value)
     return text.encode("utf-8", "backslashreplace")  # half a character as its JSON escape
 
 
 def decode(body: bytes) -> object:
     """Raises ValueError for what is not JSON: bad UTF-8, NaN, nesting too deep to read."""
     try:
-        value: object = simplejson.loads(body.decode(), use_decimal=True, allow_nan=False)
+        value: object = _DECODER.decode(body.decode())
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except ArithmeticError as error:
@@ -51,3 +49,10 @@ def _plain(value: object) -> simplejson.RawJSON:
     if isinstance(value, Decimal) and value.is_finite():
         return simplejson.RawJSON(_literal(value))
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+# Made once: making them takes as long as reading one chunk of a stream.
+_ENCODER = simplejson.JSONEncoder(
+    default=_plain, use_decimal=False, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+_DECODER = simplejson.JSONDecoder(parse_float=Decimal, allow_nan=False)

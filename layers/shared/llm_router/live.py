@@ -72,7 +72,7 @@ class LiveResponse(Response):
         line = _Line(send, asyncio.Lock())
 
         async def show(data: bytes, served: Served) -> None:
-            await line.write(_event(data), http_responses.served_headers(served))
+            await line.write(_event(data), {} if line.is_open else http_responses.served_headers(served))
 
         answering = asyncio.ensure_future(self._dispatch(show if self._is_live else None))
         try:

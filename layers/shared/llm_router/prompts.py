@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 
 from llm_router.candidates import Delivery, Feature, Strategy
 
@@ -38,7 +39,7 @@ class Wishes:
 NO_WISHES = Wishes()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: its sizes are remembered, which are asked for by every candidate
 class Prompt:
     """One request. `models` are routes or `provider/model`, each the fallback of the one before.
 
@@ -57,12 +58,12 @@ class Prompt:
     wishes: Wishes = NO_WISHES
     metadata: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """UTF-8 bytes with the chat format's overhead: an upper bound of the prompt's tokens."""
         return self._text_bytes(image_bytes=None)
 
-    @property
+    @cached_property
     def estimated_tokens(self) -> int:
         return estimated_tokens(self._text_bytes(image_bytes=IMAGE_BYTES))
 

@@ -36,36 +36,47 @@ class Parser:
             return
         start = 1 if self._has_seen_cr and chunk[:1] == b"\n" else 0
         for end in _LINE_END.finditer(chunk, start):
-            self._grow(chunk[start : end.start()])
+            part = chunk[start : end.start()]
             start = end.end()
-            yield from self._end_line()
+            self._count(part)
+            data = self._end_line(part)
+            if data is not None:
+                yield data
         self._has_seen_cr = chunk[-1:] == b"\r"
-        self._grow(chunk[start:])
+        rest = chunk[start:]
+        self._count(rest)
+        self._line += rest
 
     def close(self) -> Iterator[bytes]:
         """The data of a last event whose blank line never came."""
-        yield from self._end_line()
-        yield from self._end_line()
+        for _ in range(2):
+            data = self._end_line(b"")
+            if data is not None:
+                yield data
 
-    def _grow(self, part: bytes) -> None:
-        self._line += part
+    def _count(self, part: bytes) -> None:
         self._size += len(part)
         if self._size > EVENT_BYTES_AT_MOST:
             raise EventTooLargeError
 
-    def _end_line(self) -> Iterator[bytes]:
-        line = bytes(self._line)
-        self._line.clear()
+    def _end_line(self, part: bytes) -> bytes | None:
+        """Takes the last part of a line. The data of an event, where this line is the blank one that ends it."""
+        line = part
+        if self._line:
+            self._line += part
+            line = bytes(self._line)
+            self._line.clear()
         if self._is_first:
             line = line.removeprefix(_BYTE_ORDER_MARK)
             self._is_first = False
         name, _, value = line.partition(b":")
         if name == b"data":
             self._data.append(value.removeprefix(b" "))
-            return
+            return None
         self._size -= len(line)
-        if not line:
-            self._size = 0
-            if self._data:
-                yield b"\n".join(self._data)
-                self._data.clear()
+        if line:
+            return None
+        self._size = 0
+        data = b"\n".join(self._data) if self._data else None
+        self._data.clear()
+        return data

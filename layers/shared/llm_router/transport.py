@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import certifi
+import httpcore
 import httpx
 
+from llm_router.connections import Connections
 from llm_router.upstream import UpstreamRequest
 from llm_router.usage import Outcome
 
@@ -20,6 +23,22 @@ WORKED_S = 0.25
 
 RESPONSE_BYTES_AT_MOST = 8_000_000
 """More than Lambda could hand on (6 MB), little enough for its memory."""
+
+
+URLS_KNOWN_AT_MOST = 256
+
+USER_AGENT = f"python-httpx/{httpx.__version__}"
+"""Some providers' guards turn away names that they do not know."""
+
+BROKEN = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+    httpcore.UnsupportedProtocol,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    ssl.SSLError,
+)
 
 
 class TransportError(Exception):
@@ -33,15 +52,11 @@ class TransportError(Exception):
 
 @dataclass(slots=True)
 class Progress:
-    """How far an exchange came, from the events that httpcore reports."""
+    """How far an exchange came."""
 
     connected_anew: bool = False
     sent_body_at_s: float | None = None
     answered: bool = False
-
-    async def note(self, event: str, _: object) -> None:
-        if event == "connection.connect_tcp.started":
-            self.connected_anew = True
 
     @property
     def sent_body(self) -> bool:
@@ -62,7 +77,7 @@ class UpstreamStream:
 
     status: int
     headers: dict[str, str]
-    _response: httpx.Response
+    _body: AsyncIterable[bytes]
     _progress: Progress
 
     async def chunks(self, *, bytes_at_most: int | None = RESPONSE_BYTES_AT_MOST) -> AsyncGenerator[bytes]:
@@ -72,7 +87,7 @@ class UpstreamStream:
         """
         size = 0
         with _told(self._progress):
-            async for chunk in self._response.aiter_bytes():
+            async for chunk in self._body:
                 size += len(chunk)
                 if bytes_at_most is not None and size > bytes_at_most:
                     raise TransportError(Outcome.MALFORMED, may_be_billed=True)
@@ -80,15 +95,13 @@ class UpstreamStream:
 
 
 class Transport:
-    """One client and one TLS context for the life of the process.
+    """One set of connections and one TLS context for the life of the process.
 
     A connection that a freeze has killed is found dead at its first use, which is why reuse is watched.
     """
 
     def __init__(self, *, ca_file: str | None = None) -> None:
-        self._context = ssl.create_default_context(cafile=ca_file or certifi.where())
-        self._client = self._new_client(kept=64)
-        self._fresh: httpx.AsyncClient | None = None
+        self._connections = Connections(ssl.create_default_context(cafile=ca_file or certifi.where()))
 
     @asynccontextmanager
     async def open(
@@ -110,45 +123,81 @@ class Transport:
             progress.sent_body_at_s = time.monotonic()
             yield request.body
 
-        headers = {**request.headers, "content-length": str(len(request.body))}
         with _told(progress):
-            client = self._without_kept() if fresh else self._client
-            built = client.build_request("POST", request.url, headers=headers, content=body())
-            built.extensions = {**built.extensions, "trace": progress.note}
-            response = await client.send(built, stream=True)
+            target = _target(request.url)
+            lease, progress.connected_anew = await self._connections.lease(target.url.origin, fresh=fresh)
+            response = await lease.send(_request(request, target, body()))
         try:
             progress.answered = True
-            yield UpstreamStream(response.status_code, dict(response.headers), response, progress)
+            headers = httpx.Headers(response.headers)
+            yield UpstreamStream(response.status, dict(headers), _decoded(response, headers), progress)
         finally:
-            await response.aclose()
+            await lease.give_back()
 
     async def close(self) -> None:
-        await self._client.aclose()
-        if self._fresh:
-            await self._fresh.aclose()
+        await self._connections.close()
 
-    def _without_kept(self) -> httpx.AsyncClient:
-        self._fresh = self._fresh or self._new_client(kept=0)
-        return self._fresh
 
-    def _new_client(self, *, kept: int) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            verify=self._context,
-            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=kept),
-            follow_redirects=False,
-            trust_env=False,
-        )
+class _Encoded(httpx.AsyncByteStream):
+    """What httpx decodes."""
+
+    def __init__(self, body: AsyncIterable[bytes]) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._body:
+            yield chunk
+
+
+def _decoded(response: httpcore.Response, headers: httpx.Headers) -> AsyncIterable[bytes]:
+    assert isinstance(response.stream, AsyncIterable)  # noqa: S101  # httpcore's types serve blocking callers too
+    if "content-encoding" not in headers:
+        return response.stream
+    return httpx.Response(response.status, headers=headers, stream=_Encoded(response.stream)).aiter_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """An address, taken apart once. `host` is what the header of that name says."""
+
+    url: httpcore.URL
+    host: bytes
+
+
+@lru_cache(URLS_KNOWN_AT_MOST)
+def _target(url: str) -> _Target:
+    """Raises httpx.InvalidURL or httpx.UnsupportedProtocol."""
+    parsed = httpx.URL(url)
+    if parsed.scheme not in ("http", "https"):
+        raise httpx.UnsupportedProtocol("neither http nor https")
+    path = parsed.raw_path
+    return _Target(
+        httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=path), parsed.netloc
+    )
+
+
+def _request(request: UpstreamRequest, target: _Target, body: AsyncIterator[bytes]) -> httpcore.Request:
+    headers = {
+        "accept": "*/*",
+        "accept-encoding": "gzip, deflate",
+        "user-agent": USER_AGENT,
+        **request.headers,
+        "content-length": str(len(request.body)),
+    }
+    raw = [(b"host", target.host), *((name.encode(), value.encode()) for name, value in headers.items())]
+    return httpcore.Request(
+        "POST", target.url, headers=raw, content=body, extensions={"timeout": {"connect": CONNECT_TIMEOUT_S}}
+    )
 
 
 @contextmanager
 def _told(progress: Progress) -> Iterator[None]:
-    """Turns what httpx raises into a TransportError."""
+    """Turns what httpcore and httpx raise into a TransportError."""
     try:
         yield
-    except httpx.ConnectTimeout as error:
+    except httpcore.ConnectTimeout as error:
         raise TransportError(Outcome.TIMEOUT, may_be_billed=False) from error
     except httpx.DecodingError as error:
         raise TransportError(Outcome.CUT, may_be_billed=True) from error
-    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
+    except BROKEN as error:
         raise progress.broken() from error

@@ -14,6 +14,7 @@ from llm_router.errors import (
     NoProviderAvailableError,
     RefusedRequestError,
     RequestError,
+    StreamBrokenError,
 )
 from llm_router.health import rate_limit_s
 from llm_router.routing import THE_REQUESTS_OWN, Excluded, Exclusion, Plan
@@ -31,6 +32,15 @@ def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bo
     if not in_time:
         return _too_late()
     return AllProvidersFailedError("Every provider that could serve this request failed.")
+
+
+def broken(attempt: Attempt, *, in_time: bool) -> RequestError:
+    """For a caller who has seen the beginning of this attempt's answer."""
+    if attempt.outcome is Outcome.CONTENT_FILTER:
+        return ContentFilterError("The provider's content filter ended this answer in the middle.")
+    if attempt.outcome is Outcome.TIMEOUT and not in_time:
+        return DeadlineExceededError("The answer was not whole by the request's deadline: raise the route's timeout_s.")
+    return StreamBrokenError("The provider broke off in the middle of its answer.")
 
 
 def _said_of_the_request(attempts: Sequence[Attempt]) -> RequestError | None:
