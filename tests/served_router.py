@@ -217,6 +217,7 @@ def serving(file: Path, providers: StreamingServer, **changes: str) -> Iterator[
     async def serve_until_stopped() -> None:
         loops.append(asyncio.get_running_loop())
         await server.serve()
+        await app.state.transport.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve_until_stopped()))
     thread.start()

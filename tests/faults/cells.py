@@ -256,12 +256,12 @@ class _Street:
         self._urls: dict[str, str] = {}
 
     def move_in(self, cells: Sequence[Cell]) -> None:
-        servers: dict[Fault, StreamingServer] = {}
+        """A line of its own is each cell's own: a connection that another has left would tell of another fault."""
         for cell in cells:
             first, *second = cell.providers
-            if cell.fault.line is not Line.SHARED and cell.fault not in servers:
-                servers[cell.fault] = self._serving(self._contexts.get(cell.fault.line))
-            self._add(first, cell.fault, servers.get(cell.fault, self.shared))
+            is_shared = cell.fault.line is Line.SHARED
+            server = self.shared if is_shared else self._serving(self._contexts.get(cell.fault.line))
+            self._add(first, cell.fault, server)
             for name in second:
                 self.providers[name] = self.shared.add(name, says(SECOND_TEXT))
                 self._urls[name] = self.shared.base_url(name)

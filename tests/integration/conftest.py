@@ -87,7 +87,9 @@ def router(dynamodb, monkeypatch, tmp_path):
     del dynamodb
 
     with serving() as server:
-        yield Router(server, monkeypatch, tmp_path)
+        started = Router(server, monkeypatch, tmp_path)
+        yield started
+        started.stop()
     loop = asyncio.get_event_loop()
     pending = asyncio.all_tasks(loop)
     loop.run_until_complete(loop.shutdown_default_executor())

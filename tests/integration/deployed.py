@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import boto3
@@ -45,8 +46,15 @@ class Router:
         logging.Logger.manager.loggerDict.pop("router", None)  # it would write to the output of the test before
         for name, value in (self.environ | changes).items():
             self.monkeypatch.setenv(name, value)
+        self.stop()
         self._handler = handlers.load("router")
         return self
+
+    def stop(self):
+        """Close what it keeps open, as the end of an environment does."""
+        if self._handler:
+            transport = self._handler.app.state.transport
+            asyncio.get_event_loop().run_until_complete(transport.close())
 
     def call(self, event, **context):
         response = self._handler(event, handlers.Context(**context))

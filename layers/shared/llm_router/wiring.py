@@ -29,6 +29,7 @@ def router(environ: Mapping[str, str]) -> FastAPI:
     found = books.of(read, clock)
     keys = _provider_keys(read, environ, clock, logger)
     fleet = Fleet(FleetStore(aws.dynamodb, table=read.state_table), clock=clock, logger=logger)
+    transport = Transport()
     doors = app.Doors(
         configuration=configured,
         client_keys=ClientKeys(aws.dynamodb, table=read.state_table, clock=clock) if read.require_client_key else None,
@@ -37,7 +38,7 @@ def router(environ: Mapping[str, str]) -> FastAPI:
             keys=keys,
             fleet=fleet,
             ledger=found.ledger,
-            transport=Transport(),
+            transport=transport,
             clock=clock,
             logger=logger,
         ),
@@ -53,7 +54,9 @@ def router(environ: Mapping[str, str]) -> FastAPI:
         gateway_timeout_s=read.gateway_timeout_s,
         max_body_bytes=read.max_body_bytes,
     )
-    return app.create(doors)
+    made = app.create(doors)
+    made.state.transport = transport  # for who outlives the app and closes what it kept open
+    return made
 
 
 def _provider_keys(read: Settings, environ: Mapping[str, str], clock: Clock, logger: Logger) -> KeyReader:
