@@ -3,14 +3,14 @@
 import json
 import re
 from dataclasses import fields
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from llm_router import registry
 from llm_router.candidates import Price, Rates
-from llm_router.catalogue import CATALOGUE_FILE, Catalogue, Row
+from llm_router.catalogue import CATALOGUE_FILE, Catalogue, Row, age_notice
 
 RATES = {rate.name for rate in fields(Rates)}
 LIMITS = {"context_window", "max_output_tokens", "first_token_timeout_s", "idle_timeout_s"}
@@ -115,3 +115,12 @@ def test_nothing_is_read_before_something_is_asked(tmp_path):
     catalogue = Catalogue(tmp_path / "absent.json")
     with pytest.raises(FileNotFoundError):
         catalogue.row("groq", "llama-3.1-8b-instant")
+
+
+@pytest.mark.parametrize(("days", "is_told"), [(0, False), (60, False), (61, True)])
+def test_a_catalogue_past_its_age_is_told_of(days, is_told):
+    as_of = date(2026, 9, 1)
+    now = datetime(2026, 9, 1, 12, tzinfo=UTC) + timedelta(days=days)
+    notice = age_notice(as_of, now=now, days_at_most=60)
+    assert (notice is not None) is is_told
+    assert not is_told or ("2026-09-01" in notice and "61 days" in notice)

@@ -19,9 +19,6 @@ from llm_router.candidates import Change, Feature, Price, Rates, Schedule, Sheet
 
 CATALOGUE_FILE = Path(__file__).with_name("catalogue.json")
 
-_HEAD_BYTES = 500
-"""The file's first lines, source and day among them, are within this."""
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -86,15 +83,6 @@ class Catalogue:
     def _document(self) -> Mapping[str, Any]:
         document: Mapping[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
         return document
-
-
-def day_of(path: Path = CATALOGUE_FILE) -> date:
-    """A catalogue's day from its first lines alone, for who needs no prices. Raises ValueError."""
-    with path.open(encoding="utf-8") as file:
-        head, found, _ = file.read(_HEAD_BYTES).partition('"providers"')
-    if not found:
-        raise ValueError(f"{path} does not begin as a catalogue does")
-    return date.fromisoformat(json.loads(head.rstrip().rstrip(",") + "}")["as_of"])
 
 
 def age_notice(as_of: date, *, now: datetime, days_at_most: int) -> str | None:

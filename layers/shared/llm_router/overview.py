@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 
 from llm_router import figures
 from llm_router.aggregator import Aggregator
 from llm_router.candidates import Candidate, Configuration, Price
+from llm_router.catalogue import age_notice
 from llm_router.clock import Clock
 from llm_router.errors import NotFoundError, StoreError, SwitchUnavailableError
 from llm_router.fleet import Fleet, FleetView
@@ -19,6 +21,8 @@ from llm_router.routing import Facts
 from llm_router.statistics import Statistics
 
 AGGREGATE_S = 2.0
+CATALOGUE_DAYS_AT_MOST = 60
+"""Providers change a price every few weeks; what is older is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Overview:
         as_of = self.configuration.catalogue_as_of
         return {
             "catalogueDate": as_of.isoformat() if as_of else None,
-            "notices": list(self.configuration.notices),
+            "notices": [*self.configuration.notices, *_age_notices(as_of, self.clock.now())],
             "candidates": [
                 {
                     **self._state(candidate, fleet, keys),
@@ -80,6 +84,11 @@ class Overview:
             until = {"openUntil": figures.timestamp(health.open_until)} if is_open else {}
             return {**state, "state": "open" if is_open else "half_open", "reason": health.reason.value, **until}
         return {**state, "state": "closed", "reason": None}
+
+
+def _age_notices(as_of: date | None, now: datetime) -> list[str]:
+    notice = as_of and age_notice(as_of, now=now, days_at_most=CATALOGUE_DAYS_AT_MOST)
+    return [notice] if notice else []
 
 
 def _facts(facts: Facts | None) -> dict[str, object]:
