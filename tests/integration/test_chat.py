@@ -89,7 +89,7 @@ WHOLES = {
     ),
     "fields that nobody knows": (
         {"x_new": {"deep": [1.5, None]}},
-        completion(system_fingerprint="fp_1", service_tier="default", citations=["a", "b"]),
+        completion(system_fingerprint="fp_1", service_tier="default", x_also_new=["a", "b"]),
     ),
 }
 """What is asked for, and the whole answer."""

@@ -34,8 +34,9 @@ providers:
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory):
-    with streaming_function.emulated_aws(tmp_path_factory.mktemp("aws")) as found:
+def aws(layout, tmp_path_factory):
+    """One for each layout: what the fleet learned of a provider from the one is not known to the other."""
+    with streaming_function.emulated_aws(tmp_path_factory.mktemp(f"aws-of-{layout.root.name}")) as found:
         name = key_names.parameter("speaking", stage="prod")
         found.client("ssm").put_parameter(Name=name, Value=PROVIDER_KEY, Type="SecureString")
         yield found
