@@ -170,7 +170,7 @@ class StreamReader:
             completion={},
             may_be_billed=True,
             arrived_bytes=self.arrived_bytes,
-            is_counted_whole=is_finished,
+            is_counted_whole=is_finished or (self.is_done and not self.is_broken),
         )
         if self.is_broken:
             return replace(failed, outcome=Outcome.MALFORMED)
