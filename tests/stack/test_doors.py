@@ -12,6 +12,7 @@ from stack.deployed_stack import refuse_leaks, until
 PROMPT = {"prompt": "Hello"}
 CHAT = {"messages": [{"role": "user", "content": "Hello"}]}
 GUARDED = [
+    ("PUT", "/providers/steady"),
     ("POST", "/generate"),
     ("POST", "/estimate"),
     ("POST", "/v1/chat/completions"),

@@ -26,6 +26,7 @@ BUFFERED = [
     ("/estimate", "POST"),
     ("/stats", "GET"),
     ("/providers", "GET"),
+    ("/providers/{name}", "PUT"),
     ("/health", "GET"),
     ("/v1/models", "GET"),
 ]
