@@ -160,7 +160,15 @@ METADATA = st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3)
 def ended_records(draw, states=(RecordState.SETTLED, RecordState.UNSETTLED, RecordState.CORRECTED)):
     state = draw(st.sampled_from(states))
     failed, last = draw(ENDED)
-    made = record(*failed, last, at=draw(MOMENTS), state=state, latency_ms=draw(LATENCIES_MS), metadata=draw(METADATA))
+    made = record(
+        *failed,
+        last,
+        at=draw(MOMENTS),
+        state=state,
+        latency_ms=draw(LATENCIES_MS),
+        metadata=draw(METADATA),
+        baseline_usd=draw(st.none() | AMOUNTS),
+    )
     if state is RecordState.SETTLED:
         return made
     tried = draw(st.sampled_from([made.attempts, made.attempts[:-1]]))

@@ -48,7 +48,7 @@ def choose(environ: Mapping[str, str], *, state_dir: Path, demo_url: str, ollama
         document = deployed
         told = [f"Providers with a key in the environment: {', '.join(with_key)} (from {DEPLOYED_FILE.name})."]
     else:
-        document = {"providers": [demo.row(demo_url) for demo in DEMOS]}
+        document = _demonstrations(demo_url)
         names = " and ".join(demo.name for demo in DEMOS)
         told = [
             f"No provider key is in the environment, so {names} answer: demonstrations on this machine.",
@@ -69,13 +69,18 @@ def ollama_models() -> list[str]:
         return []
 
 
+def _demonstrations(demo_url: str) -> dict[str, Any]:
+    """The dearest is the baseline that the page counts savings against."""
+    rows = [demo.row(demo_url) for demo in DEMOS]
+    every = [f"{row['name']}/{model['name']}" for row in rows for model in row["models"]]
+    return {"providers": rows, "routes": {"auto": {"candidates": every, "baseline": every[-1]}}}
+
+
 def _with_ollama(document: Mapping[str, Any], models: list[str]) -> dict[str, Any]:
     """Ollama is offered by name and kept out of `auto`: it costs nothing, so it would always come first."""
     rows = [{"name": model, "price": {"input": 0, "output": 0}} for model in models]
-    others = [f"{row['name']}/{model['name']}" for row in document["providers"] for model in row["models"]]
-    routes = document.get("routes") or {"auto": {"candidates": others}}
     ollama = {"name": "ollama", "base_url": f"{OLLAMA}/v1", "auth": "none", "models": rows}
-    return {**document, "providers": [*document["providers"], ollama], "routes": routes}
+    return {**document, "providers": [*document["providers"], ollama]}
 
 
 def _ollama_told(models: list[str]) -> str:

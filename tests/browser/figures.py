@@ -28,6 +28,21 @@ def model(**changes: object) -> dict[str, object]:
     } | changes
 
 
+def group(**changes: object) -> dict[str, object]:
+    return {
+        "requests": 8,
+        "failed": 1,
+        "tokens": 2000,
+        "cost": Decimal("0.0002"),
+        "costBasis": {"exact": 8, "estimated": 0, "unknown": 0},
+        "successRate": Decimal("0.875"),
+        "latency": {"p50": Decimal("0.41"), "p95": Decimal("1.2")},
+        "savings": None,
+        "waste": Decimal(0),
+        "infrastructure": None,
+    } | changes
+
+
 def attempt(provider: str = "groq", outcome: str = "success", **changes: object) -> dict[str, object]:
     models = {"groq": "llama-3.1-8b-instant", "openai": "gpt-4o-mini"}
     shown = {"provider": provider, "model": models.get(provider, "m"), "outcome": outcome, "latency": Decimal("0.2")}
@@ -89,6 +104,12 @@ def document(**changes: object) -> dict[str, object]:
             },
             {"hour": "2026-11-23T02:00:00Z", "requests": 5, "failed": 0, "tokens": 1200, "cost": Decimal("0.0004")},
         ],
+        "savings": {"usd": Decimal("0.0123"), "requests": 9, "formula": "the baseline's price less what was paid"},
+        "waste": {"usd": Decimal("0.0004"), "formula": "what failed attempts cost"},
+        "infrastructure": {"usd": None, "requests": 0, "formula": "seconds x memory"},
+        "routes": [group(route="auto"), group(route="fast", requests=4, failed=0, cost=None)],
+        "keys": [group(key="abc")],
+        "tags": [group(tag="team=search")],
         "recent": [
             request(
                 2,

@@ -180,6 +180,8 @@ def test_a_screen_reader_finds_headings_tables_and_a_name_for_each_picture(opene
         "Requests per hour",
         "Cost per hour",
         "Providers",
+        "Routes, keys and tags",
+        "Savings, waste and infrastructure",
         "Recent requests",
     ]
     for name, columns in {"Providers": 7, "Recent requests": 8}.items():

@@ -61,6 +61,34 @@ def test_each_provider_and_model_has_its_figures(opened):
     ]
 
 
+def test_each_route_key_and_tag_has_its_figures(opened):
+    figures = ["8 1 failed", "2,000", "$0.0002", "87.5%", "1.200 s"]
+    assert cells(opened(document()), "Routes, keys and tags") == [
+        ["auto Route", *figures],
+        ["fast Route", "4", "2,000", "unknown", "87.5%", "1.200 s"],
+        ["abc Client key", *figures],
+        ["team=search Tag, last 24 hours", *figures],
+    ]
+
+
+def test_savings_waste_and_infrastructure_stand_with_their_formulas(opened):
+    lines = opened(document()).locator("#balance-lines > div")
+    assert [" ".join(line.split()) for line in lines.all_inner_texts()] == [
+        "Savings $0.0123 over 9 requests the baseline's price less what was paid",
+        "Waste $0.0004 what failed attempts cost",
+        "Infrastructure No Lambda function has served yet. seconds x memory",
+    ]
+
+
+@pytest.mark.parametrize("absent", [None, 7, "x", [None], {"usd": {}}])
+def test_without_groups_and_balance_their_panels_are_not_there(opened, absent):
+    names = ("routes", "keys", "tags", "savings", "waste", "infrastructure")
+    page = opened(document(**dict.fromkeys(names, absent)))
+    expect(tile(page, "Requests")).to_be_visible()
+    expect(page.locator("#by-group")).to_be_hidden()
+    expect(page.locator("#balance")).to_be_hidden()
+
+
 def test_a_provider_that_never_answered_has_no_latency(opened):
     silent = model(
         requests=0, tokens=0, cost=0, attempts=3, failedAttempts=3, successRate=0, latency={"p50": None, "p95": None}

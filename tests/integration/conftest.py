@@ -16,7 +16,9 @@ from integration.tables import LEDGER_TABLE, STATE_TABLE
 from llm_router.aggregator import Aggregator
 from llm_router.checkpoints import Checkpoints
 from llm_router.clock import Clock
+from llm_router.infrastructure import InfrastructurePrices
 from llm_router.ledger import Ledger
+from llm_router.rollups import ALL, Kind, Period, RollupKey
 from llm_router.statistics import Statistics
 from provider_server import serving
 
@@ -56,6 +58,10 @@ class Books:
     aggregator: Aggregator
     statistics: Statistics
 
+    def total(self, kind=Kind.ALL, name=ALL):
+        """What was aggregated over all time."""
+        return self.checkpoints.one(RollupKey(Period.TOTAL, kind, name))
+
 
 @pytest.fixture
 def dynamodb():
@@ -71,8 +77,9 @@ def open_books(client, *, shards: int = 4) -> Books:
     clock = moving.as_clock()
     ledger = Ledger(lambda: client, table=LEDGER_TABLE, shards=shards, retention_days=400, clock=clock)
     checkpoints = Checkpoints(lambda: client, table=LEDGER_TABLE)
-    aggregator = Aggregator(ledger=ledger, checkpoints=checkpoints, clock=clock)
-    statistics = Statistics(ledger=ledger, checkpoints=checkpoints, clock=clock)
+    prices = InfrastructurePrices()
+    aggregator = Aggregator(ledger=ledger, checkpoints=checkpoints, prices=prices, clock=clock)
+    statistics = Statistics(ledger=ledger, checkpoints=checkpoints, prices=prices, clock=clock)
     return Books(client, moving, clock, ledger, checkpoints, aggregator, statistics)
 
 

@@ -13,12 +13,15 @@ from moto import mock_aws
 from infra.local import template
 from integration.conftest import open_books
 from integration.records import CHEAP, STEADY, attempt, pending, settled
-from llm_router import journal_items, statistics
+from llm_router import contributions, journal_items, statistics
 from llm_router.aggregator import ORPHAN_GRACE_S, Aggregator
 from llm_router.checkpoints import Checkpoint, Checkpoints
 from llm_router.errors import CatchingUpError, StoreError
+from llm_router.infrastructure import InfrastructurePrices
 from llm_router.ledger import SAFE_BEHIND_S
-from llm_router.rollups import Increments
+from llm_router.rollups import Kind, Period
+from llm_router.spans import Segment, last_hours
+from llm_router.statistics import Grouping, Question
 from llm_router.usage import Outcome
 
 LONG_AGO_S = SAFE_BEHIND_S + 60
@@ -30,21 +33,17 @@ def serve(books, *attempts, candidate=CHEAP):
     return books.ledger.settle(settled(record, *attempts, at=books.moving.at))
 
 
-def total(books, dimension="all"):
-    return books.checkpoints.totals().get(dimension, {})
-
-
 def test_sums_are_those_of_the_records(books):
     serve(books, attempt(usd="0.0001"))
     serve(books, attempt(outcome=Outcome.OVERLOADED), attempt(STEADY, usd="0.002"))
     serve(books, attempt(outcome=Outcome.SERVER_ERROR), attempt(STEADY, Outcome.TIMEOUT))
     books.moving.move(LONG_AGO_S)
     assert books.aggregator.run(limit_s=10).records == 3
-    sums = total(books)
+    sums = books.total()
     assert (sums["requests"], sums["successes"], sums["failures"]) == (3, 2, 1)
     assert sums["cost_usd"] == Decimal("0.0021")
     assert (sums["prompt_tokens"], sums["completion_tokens"]) == (20, 10)
-    cheap, steady = total(books, f"candidate#{CHEAP}"), total(books, f"candidate#{STEADY}")
+    cheap, steady = books.total(Kind.CANDIDATE, CHEAP), books.total(Kind.CANDIDATE, STEADY)
     assert (cheap["attempts"], cheap["failed_attempts"], cheap["requests"]) == (3, 2, 1)
     assert (steady["attempts"], steady["failed_attempts"], steady["requests"]) == (2, 1, 1)
     assert steady["cost_usd"] == Decimal("0.002")
@@ -57,19 +56,19 @@ def test_hours_and_days_are_those_of_the_opening(books):
     serve(books)
     books.moving.move(LONG_AGO_S)
     books.aggregator.run(limit_s=10)
-    hours = books.checkpoints.series("hour", "all", since="2026-11-24T00")
-    assert {hour: int(sums["requests"]) for hour, sums in hours.items()} == {"2026-11-24T12": 1, "2026-11-24T13": 2}
-    days = books.checkpoints.series("day", "all", since="2026-11-24")
-    assert {day: int(sums["requests"]) for day, sums in days.items()} == {"2026-11-24": 3}
+    hours = books.checkpoints.sums(Kind.ALL, segment=Segment(Period.HOUR, "2026-11-24T00", "2026-11-25T00"))
+    assert {each.start: int(each.counters["requests"]) for each in hours} == {"2026-11-24T12": 1, "2026-11-24T13": 2}
+    days = books.checkpoints.sums(Kind.ALL, segment=Segment(Period.DAY, "2026-11-24", "2026-11-25"))
+    assert {each.start: int(each.counters["requests"]) for each in days} == {"2026-11-24": 3}
 
 
 def test_a_second_run_changes_nothing(books):
     serve(books)
     books.moving.move(LONG_AGO_S)
     books.aggregator.run(limit_s=10)
-    before, checkpoint = books.checkpoints.totals(), books.checkpoints.current()
+    before, checkpoint = books.total(), books.checkpoints.current()
     assert books.aggregator.run(limit_s=10).records == 0
-    assert books.checkpoints.totals() == before
+    assert books.total() == before
     assert books.checkpoints.current() == checkpoint
 
 
@@ -90,7 +89,7 @@ def test_a_record_passed_while_pending_counts_when_it_settles(books):
     assert books.checkpoints.current().open == (record.position,)
     books.ledger.settle(settled(record, at=books.moving.at))
     assert books.aggregator.run(limit_s=10).records == 1
-    assert total(books)["requests"] == 2
+    assert books.total()["requests"] == 2
     assert books.checkpoints.current().open == ()
 
 
@@ -99,10 +98,10 @@ def test_an_orphan_counts_once_as_unsettled_after_its_grace(books):
     books.ledger.insert(record)
     books.moving.move(28 + ORPHAN_GRACE_S - 1)
     books.aggregator.run(limit_s=10)
-    assert total(books) == {}
+    assert books.total() == {}
     books.moving.move(SAFE_BEHIND_S)
     books.aggregator.run(limit_s=10)
-    sums = total(books)
+    sums = books.total()
     assert (sums["requests"], sums["unsettled"], sums["cost_usd"]) == (1, 1, Decimal("0.25"))
 
 
@@ -114,18 +113,18 @@ def test_a_late_settlement_replaces_the_estimate_in_the_sums(books):
     books.ledger.settle(settled(record, attempt(usd="0.003"), at=books.moving.at))
     books.moving.move(LONG_AGO_S)
     books.aggregator.run(limit_s=10)
-    sums = total(books)
+    sums = books.total()
     assert (sums["requests"], sums["unsettled"], sums["successes"]) == (1, 0, 1)
     assert sums["cost_usd"] == Decimal("0.003")
 
 
 def test_one_page_touches_no_more_rollups_than_a_transaction_takes(books):
-    """Thirty-four candidates make over a hundred rollups, so the run needs more than one transaction."""
+    """Thirty-four candidates make over two hundred rollups, so the run needs more than one transaction."""
     for number in range(34):
         serve(books, attempt(f"p{number}/m"), candidate=f"p{number}/m")
     books.moving.move(LONG_AGO_S)
     assert books.aggregator.run(limit_s=30).records == 34
-    assert total(books)["requests"] == 34
+    assert books.total()["requests"] == 34
     assert books.checkpoints.current().version > 1
 
 
@@ -140,7 +139,7 @@ def test_a_run_stops_when_its_time_is_up_and_says_how_far_behind_it_is(books):
     assert run.behind_s > 0
     while books.aggregator.run(limit_s=0).records:
         pass
-    assert total(books)["requests"] == 36
+    assert books.total()["requests"] == 36
 
 
 def test_of_two_runs_at_once_one_gives_way(books):
@@ -148,10 +147,9 @@ def test_of_two_runs_at_once_one_gives_way(books):
     books.moving.move(LONG_AGO_S)
     before = books.checkpoints.current()
     books.aggregator.run(limit_s=10)
-    increments = Increments()
-    increments.add(serve(books))
+    increments = contributions.increments(serve(books), InfrastructurePrices())
     assert books.checkpoints.advance(before, Checkpoint(walked={0: "x"}), increments) is False
-    assert total(books)["requests"] == 1
+    assert books.total()["requests"] == 1
 
 
 class DyingCheckpoints(Checkpoints):
@@ -171,11 +169,16 @@ class DyingCheckpoints(Checkpoints):
 def test_a_run_that_dies_at_the_checkpoint_is_made_up_for(books, when):
     serve(books)
     books.moving.move(LONG_AGO_S)
-    dying = Aggregator(ledger=books.ledger, checkpoints=DyingCheckpoints(books.client, when=when), clock=books.clock)
+    dying = Aggregator(
+        ledger=books.ledger,
+        checkpoints=DyingCheckpoints(books.client, when=when),
+        prices=InfrastructurePrices(),
+        clock=books.clock,
+    )
     with pytest.raises(StoreError):
         dying.run(limit_s=10)
     books.aggregator.run(limit_s=10)
-    assert total(books)["requests"] == 1
+    assert books.total()["requests"] == 1
 
 
 def test_more_shards_and_fewer_shards_lose_nothing(dynamodb):
@@ -190,7 +193,7 @@ def test_more_shards_and_fewer_shards_lose_nothing(dynamodb):
         serve(few)
     few.moving.move(LONG_AGO_S)
     few.aggregator.run(limit_s=10)
-    assert total(few)["requests"] == 12
+    assert few.total()["requests"] == 12
 
 
 STEPS = st.lists(
@@ -226,7 +229,7 @@ def test_whatever_happens_in_whatever_order_each_request_counts_once_and_figures
                 books.moving.move(step[1])
             elif step[0] == "aggregate":
                 books.aggregator.run(limit_s=10)
-            counted = int(books.statistics.snapshot().totals.get("all", {}).get("requests", 0))
+            counted = int(books.statistics.figures().total.get("requests", 0))
             assert seen <= counted <= requests
             seen = counted
         for record in opened[: len(opened) // 2]:
@@ -234,7 +237,7 @@ def test_whatever_happens_in_whatever_order_each_request_counts_once_and_figures
         books.moving.move(1000)
         books.aggregator.run(limit_s=10)
         unsettled = len(opened) - len(opened) // 2
-        sums = books.statistics.snapshot().totals.get("all", {})
+        sums = books.statistics.figures().total
         assert sums.get("requests", 0) == requests
         assert sums.get("unsettled", 0) == unsettled
         expected = Decimal("0.001") * (requests - unsettled) + Decimal("0.01") * unsettled
@@ -255,19 +258,20 @@ def test_the_tail_adds_exactly_what_the_aggregation_has_not_reached(books):
         books.moving.move(50)
     books.aggregator.run(limit_s=10)
     serve(books, attempt(STEADY, usd="0.001"))
-    snapshot = books.statistics.snapshot()
-    assert snapshot.totals["all"]["requests"] == 4
-    assert snapshot.totals["all"]["cost_usd"] == Decimal("0.004")
-    assert snapshot.totals[f"candidate#{STEADY}"]["requests"] == 1
-    assert snapshot.hours["2026-11-24T12"]["requests"] == 4
+    found = books.statistics.figures()
+    assert found.total["requests"] == 4
+    assert found.total["cost_usd"] == Decimal("0.004")
+    assert found.candidates[STEADY]["requests"] == 1
+    hours = books.statistics.figures(Question(last_hours(24, now=books.moving.at), Grouping.HOUR)).groups
+    assert {hour: counters["requests"] for hour, counters in hours.items()} == {"2026-11-24T12": 4}
 
 
 def test_requests_under_way_are_told_apart(books):
     books.ledger.insert(pending(books))
     serve(books)
-    snapshot = books.statistics.snapshot()
-    assert snapshot.pending == 1
-    assert snapshot.totals["all"]["requests"] == 1
+    found = books.statistics.figures()
+    assert found.pending == 1
+    assert found.total["requests"] == 1
 
 
 def test_recent_requests_come_newest_first_and_a_corrected_one_shows_once(books):
@@ -292,7 +296,7 @@ def test_a_correction_that_changes_nothing_of_a_candidate_does_not_stop_the_walk
     books.moving.move(LONG_AGO_S)
     books.aggregator.run(limit_s=10)
     serve(books)
-    assert books.statistics.snapshot().totals["all"]["requests"] == 2
+    assert books.statistics.figures().total["requests"] == 2
 
 
 def test_a_record_of_a_newer_version_is_read_all_the_same(books):
@@ -302,7 +306,7 @@ def test_a_record_of_a_newer_version_is_read_all_the_same(books):
     item["attempts"]["L"][0]["M"]["outcome"]["S"] = "an outcome of next year"
     books.client.put_item(TableName="ledger", Item=item)
     assert [one.outcome for one in books.ledger.find(record.position).attempts] == [Outcome.UNKNOWN, Outcome.SUCCESS]
-    assert books.statistics.snapshot().totals["all"]["requests"] == 1
+    assert books.statistics.figures().total["requests"] == 1
 
 
 def test_shards_that_are_put_out_of_use_are_remembered(dynamodb):
@@ -314,7 +318,7 @@ def test_shards_that_are_put_out_of_use_are_remembered(dynamodb):
     few = open_books(dynamodb, shards=4)
     few.moving.move(LONG_AGO_S)
     few.aggregator.run(limit_s=10)
-    assert total(few)["requests"] == 16
+    assert few.total()["requests"] == 16
 
 
 def test_a_record_that_its_writer_took_back_is_not_counted(books):
@@ -337,4 +341,4 @@ def test_a_hopeless_backlog_is_said_and_not_read_to_its_end(books, monkeypatch):
     for _ in range(4):
         serve(books)
     with pytest.raises(CatchingUpError):
-        books.statistics.snapshot()
+        books.statistics.figures()

@@ -55,7 +55,7 @@ def restore(books, lines):
 def aggregate(books):
     books.moving.move(SAFE_BEHIND_S + ORPHAN_GRACE_S + 60)
     books.aggregator.run(limit_s=60)
-    return books.checkpoints.totals()["all"]
+    return books.total()
 
 
 def not_there(books, ended):
@@ -129,7 +129,7 @@ def test_whatever_the_ledger_holds_the_record_counts_once_at_what_it_cost(ledger
     assert (totals["requests"], totals["cost_usd"]) == (1, PAID)
     assert restore(books, [line(ended)]) == [Fate.THERE]
     assert aggregate(books) == totals
-    assert books.statistics.snapshot().totals["all"] == totals
+    assert books.statistics.figures().total == totals
 
 
 @pytest.mark.parametrize("before", [not_there, given_up])

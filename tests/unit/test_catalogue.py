@@ -121,6 +121,6 @@ def test_nothing_is_read_before_something_is_asked(tmp_path):
 def test_a_catalogue_past_its_age_is_told_of(days, is_told):
     as_of = date(2026, 9, 1)
     now = datetime(2026, 9, 1, 12, tzinfo=UTC) + timedelta(days=days)
-    notice = age_notice(as_of, now=now, days_at_most=60)
+    notice = age_notice(as_of, now=now)
     assert (notice is not None) is is_told
     assert not is_told or ("2026-09-01" in notice and "61 days" in notice)

@@ -266,7 +266,6 @@ def test_a_route_says_everything(parse):
         ("optimize", "safe"),
         ("optimize", "trim"),
         ("max_prompt_tokens", "6000"),
-        ("baseline", "openai/gpt-4o-mini"),
     ],
 )
 def test_what_has_no_effect_yet_is_said(parse, field, value):
@@ -274,6 +273,12 @@ def test_what_has_no_effect_yet_is_said(parse, field, value):
     assert len(loaded.notices) == 1
     assert loaded.notices[0].startswith(f"routes.auto.{field}: ")
     assert "not in effect yet" in loaded.notices[0]
+
+
+def test_a_baseline_is_a_candidate_of_the_file_also_where_the_route_does_not_list_it(parse):
+    loaded = parse(with_route("candidates: [groq/llama-3.1-8b-instant]\nbaseline: openai/gpt-4o-mini"))
+    assert loaded.routes["auto"].baseline.name == "openai/gpt-4o-mini"
+    assert loaded.notices == ()
 
 
 def test_a_known_provider_behind_another_address_is_told_whose_prices_it_has(parse):

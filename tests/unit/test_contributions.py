@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import NOW, UNKNOWN_COST, attempt, ended_records, record, usd
-from llm_router import rollups, sketch
-from llm_router.rollups import ALL, Increments, RollupKey
+from llm_router import contributions, rollups, sketch
+from llm_router.aggregator import ROLLUPS_A_PAGE
+from llm_router.infrastructure import InfrastructurePrices
+from llm_router.rollups import ALL, Increments, Kind, Period, RollupKey
 from llm_router.usage import CostBasis, Outcome, RecordState, TokenUsage, Trying
 
-TOTAL = RollupKey("total", ALL)
+PRICES = InfrastructurePrices()
+TOTAL = RollupKey(Period.TOTAL, Kind.ALL, ALL)
 UNSETTLED = (RecordState.UNSETTLED, RecordState.CORRECTED)
 records = ended_records()
 
@@ -23,8 +26,12 @@ def summed(*several):
     """Every sum that is not nothing, by rollup and name."""
     increments = Increments()
     for one in several:
-        increments.add(one)
+        increments.merge(contributions.increments(one, PRICES))
     return without_zeros(increments.by_key)
+
+
+def total_of(name, kind=Kind.CANDIDATE, owner=""):
+    return RollupKey(Period.TOTAL, kind, name, owner=owner)
 
 
 def without_zeros(by_key):
@@ -64,6 +71,12 @@ def tryings_given_up(several):
     return [one.trying for one in several if one.state in UNSETTLED and one.trying]
 
 
+def expected_savings(served):
+    compared = [one for one in served if one.attempts[-1].cost.usd is not None and one.baseline_usd is not None]
+    less = sum((fraction(one.baseline_usd) - fraction(one.attempts[-1].cost.usd) for one in compared), Fraction(0))
+    return {"savings_usd": less, "compared": len(compared)}
+
+
 def expected_totals(several):
     tried = [each for one in several for each in one.attempts]
     counted = [each.tokens for each in tried if each.tokens]
@@ -76,9 +89,12 @@ def expected_totals(several):
         "unsettled": sum(one.state in UNSETTLED for one in several),
         "prompt_tokens": sum(tokens.prompt for tokens in counted),
         "cached_prompt_tokens": sum(tokens.cached_prompt for tokens in counted),
+        "cache_write_tokens": sum(tokens.cache_write for tokens in counted),
         "completion_tokens": sum(tokens.completion for tokens in counted),
+        "reasoning_tokens": sum(tokens.reasoning for tokens in counted),
         "cost_usd": known_usd(tried) + upper_usd(tryings_given_up(several)),
         "waste_usd": wasted_usd(tried),
+        **expected_savings(served),
         **{f"cost_{basis}": bases.count(basis) for basis in CostBasis},
     }
     for one in served:
@@ -115,9 +131,8 @@ def test_the_total_is_what_the_records_add_up_to(several):
 @given(st.lists(records, max_size=3))
 def test_a_candidates_sums_are_those_of_its_own_attempts(several):
     sums = summed(*several)
-    touched = {key.dimension.removeprefix("candidate#") for key in sums if key.dimension != ALL}
-    for name in touched:
-        found = sums[RollupKey("total", f"candidate#{name}")]
+    for name in {key.name for key in sums if key.kind is Kind.CANDIDATE}:
+        found = sums[total_of(name)]
         expected = expected_of_candidate(several, name)
         assert {counter: found[counter] for counter in expected} == expected
 
@@ -156,10 +171,14 @@ def test_a_correction_counts_the_same_whether_the_estimate_was_counted_before_or
 @given(st.lists(records, max_size=3))
 def test_the_hours_and_the_days_add_up_to_the_total(several):
     sums = summed(*several)
-    for dimension in {key.dimension for key in sums}:
-        total = sums.get(RollupKey("total", dimension), {})
-        for period in ("hour", "day"):
-            parts = [counters for key, counters in sums.items() if (key.period, key.dimension) == (period, dimension)]
+    for whose in {(key.kind, key.name, key.owner) for key in sums}:
+        total = sums.get(RollupKey(Period.TOTAL, *whose[:2], owner=whose[2]), {})
+        for period in (Period.HOUR, Period.DAY):
+            parts = [
+                counters
+                for key, counters in sums.items()
+                if (key.period, (key.kind, key.name, key.owner)) == (period, whose)
+            ]
             assert {name: value for name, value in rollups.summed(parts).items() if value} == total
 
 
@@ -168,21 +187,22 @@ def test_the_hours_and_the_days_add_up_to_the_total(several):
 def test_how_many_rollups_a_record_will_touch_is_known_before(several, one):
     increments = Increments()
     for other in several:
-        increments.add(other)
-    expected = increments.keys_with(one)
-    increments.add(one)
+        increments.merge(contributions.increments(other, PRICES))
+    added = contributions.increments(one, PRICES)
+    expected = increments.size_with(added)
+    increments.merge(added)
     assert len(increments.by_key) == expected
 
 
 def test_hours_and_days_are_those_of_opening_in_utc():
     late = record(at=datetime(2026, 11, 23, 23, 59, 59, 999999, tzinfo=UTC))
-    touched = {(key.period, key.start) for key in summed(late) if key.dimension == ALL}
+    touched = {(key.period, key.start) for key in summed(late) if key.kind is Kind.ALL and not key.owner}
     assert touched == {("total", ""), ("day", "2026-11-23"), ("hour", "2026-11-23T23")}
 
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_only_what_speaks_against_the_provider_is_a_failed_attempt(outcome):
-    sums = summed(record(attempt("groq/llama", outcome)))[RollupKey("total", "candidate#groq/llama")]
+    sums = summed(record(attempt("groq/llama", outcome)))[total_of("groq/llama")]
     own = outcome in {Outcome.SUCCESS, Outcome.CONTEXT_LENGTH, Outcome.CONTENT_FILTER, Outcome.BAD_REQUEST}
     assert sums.get("failed_attempts", 0) == (0 if own else 1)
     assert sums["attempts"] == 1
@@ -199,8 +219,8 @@ def test_what_failed_attempts_cost_is_waste():
     failed = attempt(outcome=Outcome.MALFORMED, cost=usd("0.1"), tokens=TokenUsage(10, 0))
     sums = summed(record(failed, attempt("openai/gpt", cost=usd("0.2"))))
     assert sums[TOTAL]["waste_usd"] == Decimal("0.1")
-    assert sums[RollupKey("total", "candidate#groq/llama")]["waste_usd"] == Decimal("0.1")
-    assert "waste_usd" not in sums[RollupKey("total", "candidate#openai/gpt")]
+    assert sums[total_of("groq/llama")]["waste_usd"] == Decimal("0.1")
+    assert "waste_usd" not in sums[total_of("openai/gpt")]
 
 
 def test_latency_is_counted_where_a_request_was_served():
@@ -208,8 +228,8 @@ def test_latency_is_counted_where_a_request_was_served():
     served = attempt("openai/gpt", latency_ms=100)
     sums = summed(record(failed, served, latency_ms=9100))
     assert rollups.latency_counts(sums[TOTAL]) == {sketch.bucket(9100): 1}
-    assert rollups.latency_counts(sums[RollupKey("total", "candidate#openai/gpt")]) == {sketch.bucket(100): 1}
-    assert rollups.latency_counts(sums[RollupKey("total", "candidate#groq/llama")]) == {}
+    assert rollups.latency_counts(sums[total_of("openai/gpt")]) == {sketch.bucket(100): 1}
+    assert rollups.latency_counts(sums[total_of("groq/llama")]) == {}
 
 
 def test_a_request_that_died_counts_at_its_upper_estimate():
@@ -222,7 +242,7 @@ def test_a_request_that_died_counts_at_its_upper_estimate():
     sums = summed(died)
     assert sums[TOTAL]["cost_usd"] == Decimal("0.4")
     assert sums[TOTAL]["unsettled"] == sums[TOTAL]["failures"] == 1
-    assert sums[RollupKey("total", "candidate#openai/gpt")]["failed_attempts"] == 1
+    assert sums[total_of("openai/gpt")]["failed_attempts"] == 1
 
 
 def test_what_nets_to_nothing_is_no_latency():
@@ -235,3 +255,64 @@ def test_an_answer_is_one_request_one_success_and_its_tokens(at):
     assert sums == expected_totals([record(at=at)])
     assert sums["requests"] == sums["successes"] == 1
     assert (sums["prompt_tokens"], sums["completion_tokens"]) == (10, 5)
+
+
+def test_a_requests_route_key_and_tags_have_its_sums_and_its_key_has_sums_of_its_own():
+    sums = summed(record(route="fast", key_id="abc", metadata={"team": "search", "env": "prod"}))
+    whole = sums[TOTAL]
+    named = {(key.kind, key.name, key.owner) for key in sums if sums[key] == whole}
+    assert named == {
+        (Kind.ALL, ALL, ""),
+        (Kind.ALL, ALL, "abc"),
+        (Kind.ROUTE, "fast", ""),
+        (Kind.KEY, "abc", ""),
+        (Kind.TAG, "team=search", ""),
+        (Kind.TAG, "env=prod", ""),
+    }
+    assert sums[total_of("groq/llama", owner="abc")] == sums[total_of("groq/llama")]
+
+
+def test_of_many_tags_the_first_by_name_are_summed_and_long_values_by_their_beginning():
+    metadata = {f"t{number}": "x" * 100 for number in range(9)}
+    assert contributions.tags(metadata) == [f"t{number}={'x' * 64}" for number in range(contributions.TAGS_AT_MOST)]
+
+
+def test_the_largest_correction_that_there_can_be_fits_into_one_transaction():
+    """Otherwise the walk would stand still at it for ever."""
+    metadata = {f"t{number}": "x" for number in range(16)}
+    failed = [attempt(f"p{number}/m", Outcome.TIMEOUT) for number in range(5)]
+    before = record(*failed, state=RecordState.UNSETTLED, trying=Trying("p5/m", None), metadata=metadata)
+    others = [attempt(f"q{number}/m", Outcome.TIMEOUT) for number in range(5)]
+    after = record(*others, attempt("q5/m"), metadata=metadata, replaces=before)
+    assert len(contributions.increments(after, PRICES).by_key) == ROLLUPS_A_PAGE
+
+
+def test_savings_are_what_the_baseline_would_have_cost_less_what_was_paid():
+    cheaper = record(attempt(cost=usd("0.2")), baseline_usd=Decimal("0.5"))
+    dearer = record(attempt(cost=usd("0.2")), baseline_usd=Decimal("0.1"))
+    without = record(attempt(cost=usd("0.2")))
+    sums = summed(cheaper, dearer, without)[TOTAL]
+    assert (sums["savings_usd"], sums["compared"]) == (Decimal("0.2"), 2)
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        record(attempt(outcome=Outcome.CUT), baseline_usd=Decimal(1)),
+        record(attempt(cost=UNKNOWN_COST), baseline_usd=Decimal(1)),
+    ],
+    ids=["failed", "of unknown cost"],
+)
+def test_what_cannot_be_compared_saves_nothing(one):
+    assert "savings_usd" not in summed(one)[TOTAL]
+
+
+def test_what_a_request_costs_beside_its_tokens_is_summed_apart():
+    sums = summed(record(latency_ms=1000, memory_mb=512))[TOTAL]
+    expected = PRICES.gb_second / 2 + PRICES.lambda_request + PRICES.gateway_request + 2 * PRICES.table_write
+    assert (sums["infrastructure_usd"], sums["on_lambda"]) == (expected, 1)
+    assert sums["cost_usd"] == record().cost.usd
+
+
+def test_where_no_lambda_function_served_nothing_is_counted_for_one():
+    assert "infrastructure_usd" not in summed(record())[TOTAL]

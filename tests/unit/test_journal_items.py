@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from builders import NOW, attempt, ended_records, record
 from llm_router import journal_items, positions
-from llm_router.rollups import RollupKey
+from llm_router.rollups import Kind, Period, RollupKey
 from llm_router.usage import NOTHING, Outcome, RecordState, Trying
 
 any_records = ended_records(states=list(RecordState))
@@ -105,17 +105,19 @@ def test_an_id_is_the_whole_key(shard):
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        (RollupKey("total", "all"), ("rollup#total", "all")),
-        (RollupKey("total", "candidate#groq/llama"), ("rollup#total", "candidate#groq/llama")),
-        (RollupKey("day", "all", "2026-11-23"), ("rollup#day#all", "2026-11-23")),
+        (RollupKey(Period.TOTAL, Kind.ALL, "all"), ("rollups#total#all", "#all")),
+        (RollupKey(Period.TOTAL, Kind.CANDIDATE, "groq/llama"), ("rollups#total#candidate", "#groq/llama")),
+        (RollupKey(Period.DAY, Kind.ALL, "all", "2026-11-23"), ("rollups#day#all", "2026-11-23#all")),
+        (RollupKey(Period.HOUR, Kind.TAG, "a=#", "2026-11-23T02"), ("rollups#hour#tag", "2026-11-23T02#a=#")),
         (
-            RollupKey("hour", "candidate#groq/llama", "2026-11-23T02"),
-            ("rollup#hour#candidate#groq/llama", "2026-11-23T02"),
+            RollupKey(Period.HOUR, Kind.CANDIDATE, "groq/llama", "2026-11-23T02", "abc"),
+            ("rollups#hour#candidate#abc", "2026-11-23T02#groq/llama"),
         ),
     ],
 )
 def test_a_rollups_key_is_the_documented_one(key, expected):
     assert tuple(journal_items.rollup_key(key).values()) == expected
+    assert journal_items.rollup_place({"sk": {"S": expected[1]}}) == (key.start, key.name)
 
 
 def test_counters_are_the_numbers_of_a_rollup_and_nothing_else():

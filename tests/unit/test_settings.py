@@ -1,11 +1,13 @@
 """What the environment says: defaults, and every problem at once."""
 
 from dataclasses import fields
+from decimal import Decimal
 
 import pytest
 
 from llm_router import settings
 from llm_router.errors import SettingsError
+from llm_router.infrastructure import InfrastructurePrices
 from llm_router.settings import KeySource, Settings
 
 TABLES = {"LEDGER_TABLE": "ledger", "STATE_TABLE": "state"}
@@ -22,6 +24,8 @@ DEFAULTS = Settings(
     ledger_shards=4,
     record_retention_days=400,
     max_body_bytes=4_500_000,
+    memory_mb=None,
+    infrastructure_prices=InfrastructurePrices(),
 )
 WRONG = {
     "PROVIDER_KEYS": ["vault", "SSM"],
@@ -30,6 +34,9 @@ WRONG = {
     "LEDGER_SHARDS": ["0", "33", "-4", "2.5", "many"],
     "RECORD_RETENTION_DAYS": ["0", "-1", "1.5", "year"],
     "MAX_BODY_BYTES": ["0", "-1", "6MB"],
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ["much"],
+    "ARCHITECTURE": ["arm", "mips"],
+    "INFRASTRUCTURE_PRICES": ["gb_second", "gb_second=", "gb=0.1", "gb_second=nan", "gb_second=-0.1", "table_write=2"],
 }
 
 
@@ -62,6 +69,9 @@ def test_every_variable_says_what_it_says():
         "LEDGER_SHARDS": "32",
         "RECORD_RETENTION_DAYS": "30",
         "MAX_BODY_BYTES": "1000",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "ARCHITECTURE": "x86_64",
+        "INFRASTRUCTURE_PRICES": "table_write=0.001",
     }
     read = settings.read(environ)
     assert read == Settings(
@@ -77,8 +87,10 @@ def test_every_variable_says_what_it_says():
         ledger_shards=32,
         record_retention_days=30,
         max_body_bytes=1000,
+        memory_mb=512,
+        infrastructure_prices=InfrastructurePrices(gb_second=Decimal("0.0000166667"), table_write=Decimal("0.001")),
     )
-    assert len(environ) == len(fields(Settings))
+    assert len(environ) == len(fields(Settings)) + 1, "two of them make the prices of the infrastructure"
 
 
 @pytest.mark.parametrize(

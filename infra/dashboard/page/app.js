@@ -1,8 +1,10 @@
 // Reads stats.json again and again and hands it to the parts of the page.
 
+import * as balance from "./balance.js";
 import { parse } from "./decimals.js";
 import { date, isRecord, records, size, text } from "./fields.js";
 import * as freshness from "./freshness.js";
+import * as groups from "./groups.js";
 import * as hours from "./hours.js";
 import * as prompt from "./prompt.js";
 import * as providers from "./providers.js";
@@ -98,6 +100,8 @@ function show() {
   tiles.show($("tiles"), figures);
   hours.show({ charts: $("charts"), table: $("hours") }, figures, asOf());
   providers.show($("providers"), figures);
+  $("by-group").hidden = !groups.show($("groups"), figures) || isNew;
+  $("balance").hidden = !balance.show($("balance-lines"), figures) || isNew;
   warnings.show($("warnings"), figures);
   recent.show($("recent"), figures, asOf());
 }

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
+from llm_router import contributions
 from llm_router.checkpoints import Checkpoint, Checkpoints
 from llm_router.clock import Clock
+from llm_router.infrastructure import InfrastructurePrices
 from llm_router.ledger import SAFE_BEHIND_S, Ledger
 from llm_router.rollups import Increments
 from llm_router.usage import RecordState, UsageRecord
@@ -35,6 +38,12 @@ class Run:
     behind_s: float
 
 
+class _Taken(Enum):
+    DONE_WITH = auto()
+    STILL_OPEN = auto()
+    NO_ROOM = auto()
+
+
 @dataclass(slots=True)
 class _Page:
     """What one transaction will move."""
@@ -47,14 +56,21 @@ class _Page:
     is_full: bool = False
     left: list[datetime] = field(default_factory=list)
 
-    def has_room_for(self, record: UsageRecord) -> bool:
-        return self.records < RECORDS_A_PAGE and self.increments.keys_with(record) <= ROLLUPS_A_PAGE
+    def has_room_for(self, added: Increments) -> bool:
+        return self.increments.size_with(added) <= ROLLUPS_A_PAGE
+
+    def add(self, added: Increments) -> None:
+        self.increments.merge(added)
+        self.records += 1
 
 
 class Aggregator:
-    def __init__(self, *, ledger: Ledger, checkpoints: Checkpoints, clock: Clock) -> None:
+    """`prices` are what the router's own running is counted at."""
+
+    def __init__(self, *, ledger: Ledger, checkpoints: Checkpoints, prices: InfrastructurePrices, clock: Clock) -> None:
         self._ledger = ledger
         self._checkpoints = checkpoints
+        self._prices = prices
         self._clock = clock
 
     def run(self, *, limit_s: float) -> Run:
@@ -84,42 +100,46 @@ class Aggregator:
         return page
 
     def _take_open(self, before: Checkpoint, page: _Page) -> None:
-        """Records that were pending when the walk passed them. One that is gone was taken back by its writer."""
+        """Records that were pending when the walk passed them."""
         for record in self._ledger.find_all(before.open):
-            if not self._take(record, page):
+            if self._take(record, page) is not _Taken.DONE_WITH:
                 page.open.append(record.position)
         page.open.sort()
 
     def _take_new(self, shard: int, safe: datetime, page: _Page) -> None:
-        records = self._ledger.after(page.walked.get(shard, ""), shard=shard, until=safe)
-        for record in records:
-            if self._is_full(page, record):
+        for record in self._ledger.after(page.walked.get(shard, ""), shard=shard, until=safe):
+            taken = _Taken.NO_ROOM if self._is_over(page) else self._take(record, page)
+            if taken is _Taken.NO_ROOM:
                 page.is_full = True
                 page.left.append(record.opened_at)
                 return
-            if not self._take(record, page):
+            if taken is _Taken.STILL_OPEN:
                 page.open.append(record.position)
             page.walked[shard] = record.position
 
-    def _is_full(self, page: _Page, record: UsageRecord) -> bool:
+    def _is_over(self, page: _Page) -> bool:
         """Also when the time is up; one record is taken in any case, so that every run gets on."""
-        if page.is_full or len(page.open) >= OPEN_AT_MOST or not page.has_room_for(record):
+        if page.is_full or len(page.open) >= OPEN_AT_MOST or page.records >= RECORDS_A_PAGE:
             return True
         return page.records > 0 and self._clock.monotonic_s() > page.ends_s
 
-    def _take(self, record: UsageRecord, page: _Page) -> bool:
-        """Add an ended record to the page; False for one that has not ended or for which there is no room."""
-        if record.state is RecordState.PENDING and self._may_yet_end(record):
-            return False
-        ended = self._ledger.give_up(record) if record.state is RecordState.PENDING else record
+    def _take(self, record: UsageRecord, page: _Page) -> _Taken:
+        """Add a record to the page if it has ended, and end it if it never will. One that is gone was taken back by
+        its writer.
+        """
+        ended: UsageRecord | None = record
+        if record.state is RecordState.PENDING:
+            if self._may_yet_end(record):
+                return _Taken.STILL_OPEN
+            ended = self._ledger.give_up(record)
         if ended is None:
-            return True  # gone: its writer took it back
-        if not page.has_room_for(ended):
+            return _Taken.DONE_WITH
+        added = contributions.increments(ended, self._prices)
+        if not page.has_room_for(added):
             page.is_full = True
-            return False
-        page.increments.add(ended)
-        page.records += 1
-        return True
+            return _Taken.NO_ROOM
+        page.add(added)
+        return _Taken.DONE_WITH
 
     def _may_yet_end(self, record: UsageRecord) -> bool:
         return self._clock.now() < record.deadline_at + timedelta(seconds=ORPHAN_GRACE_S)

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
-from llm_router import deadlines, http_requests, http_responses, live
+from llm_router import deadlines, http_requests, http_responses, live, stats_requests
 from llm_router.candidates import Configuration, Delivery
 from llm_router.chat_requests import ChatRequest
 from llm_router.client_keys import ANYONE, ClientKey, ClientKeys, Role
@@ -113,9 +113,10 @@ def _open_windows(app: FastAPI, doors: Doors, signed_in: Any) -> None:
     async def health() -> Response:
         return http_responses.as_json({"status": "ok"})
 
-    @app.get("/stats", dependencies=[signed_in])
-    async def stats() -> Response:
-        return http_responses.as_json(await doors.overview.stats())
+    @app.get("/stats")
+    async def stats(request: Request, key: ClientKey = signed_in) -> Response:
+        question = stats_requests.question(request.query_params, key=key, now=doors.overview.clock.now())
+        return http_responses.as_json(await doors.overview.stats(question))
 
     @app.get("/providers", dependencies=[signed_in])
     async def providers() -> Response:

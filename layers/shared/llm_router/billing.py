@@ -59,6 +59,13 @@ def upper_usd(prompt: Prompt, candidate: Candidate) -> Decimal | None:
     return pricing.upper_usd(candidate, bounds)
 
 
+def baseline_usd(served: Attempt | None, baseline: Candidate | None, *, at: datetime) -> Decimal | None:
+    """What the served tokens would have cost on another candidate; None where that is not known."""
+    if served is None or baseline is None or served.tokens is None:
+        return None
+    return pricing.cost(served.tokens, baseline.price, at=at, basis=CostBasis.ESTIMATED).usd
+
+
 def _bill(
     reading: Reading, candidate: Candidate, prompt: Prompt, facts: Facts, at: datetime
 ) -> tuple[TokenUsage | None, Cost]:

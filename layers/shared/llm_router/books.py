@@ -30,6 +30,7 @@ def of(read: Settings, clock: Clock) -> Books:
         clock=clock,
     )
     checkpoints = Checkpoints(aws.dynamodb, table=read.ledger_table)
-    aggregator = Aggregator(ledger=ledger, checkpoints=checkpoints, clock=clock)
-    statistics = Statistics(ledger=ledger, checkpoints=checkpoints, clock=clock)
+    prices = read.infrastructure_prices
+    aggregator = Aggregator(ledger=ledger, checkpoints=checkpoints, prices=prices, clock=clock)
+    statistics = Statistics(ledger=ledger, checkpoints=checkpoints, prices=prices, clock=clock)
     return Books(ledger, checkpoints, aggregator, statistics)

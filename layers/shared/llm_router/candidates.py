@@ -186,7 +186,8 @@ class Delivery(StrEnum):
 class Route:
     """A named list of candidates with a strategy; a client asks for it in `model`.
 
-    `timeout_s` is for the whole request; None leaves it to the door, as does `delivery`.
+    `timeout_s` is for the whole request; None leaves it to the door, as does `delivery`. `baseline` is the candidate
+    that would have been asked without a router: savings are counted against it.
     """
 
     name: str
@@ -196,6 +197,7 @@ class Route:
     max_wait_s: float = 0.0
     delivery: Delivery | None = None
     moves_on_after_content_filter: bool = False
+    baseline: Candidate | None = None
 
 
 @dataclass(frozen=True, slots=True)

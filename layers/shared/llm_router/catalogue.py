@@ -19,6 +19,9 @@ from llm_router.candidates import Change, Feature, Price, Rates, Schedule, Sheet
 
 CATALOGUE_FILE = Path(__file__).with_name("catalogue.json")
 
+DAYS_AT_MOST = 60
+"""Providers change a price every few weeks; what is older is told of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -85,10 +88,10 @@ class Catalogue:
         return document
 
 
-def age_notice(as_of: date, *, now: datetime, days_at_most: int) -> str | None:
-    """What to tell of a catalogue that is older than that, None of one that is not."""
+def age_notice(as_of: date, *, now: datetime) -> str | None:
+    """What to tell of a catalogue that is older than it should be, None of one that is not."""
     age = now.date() - as_of
-    if age <= timedelta(days=days_at_most):
+    if age <= timedelta(days=DAYS_AT_MOST):
         return None
     return f"The prices of the catalogue are of {as_of.isoformat()}, {age.days} days old; providers may charge others."
 

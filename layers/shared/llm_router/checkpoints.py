@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError
 
 from llm_router import aws, journal_items, positions
 from llm_router.errors import StoreError
-from llm_router.rollups import ALL, Counters, Increments, RollupKey
+from llm_router.rollups import Counters, Increments, Kind, Period, RollupKey
+from llm_router.spans import Segment
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-_KEY = {"pk": "checkpoint", "sk": "aggregation"}
+_KEY = {"pk": "checkpoint", "sk": "rollups"}
 _SNAPSHOT_TRIES = 8
+
+T = TypeVar("T")
+
+OF_ALL_TIME = Segment(Period.TOTAL)
+
+
+class Sum(NamedTuple):
+    """One rollup: the start of its period (empty for the total), whose sum it is, and the sum."""
+
+    start: str
+    name: str
+    counters: Counters
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +69,41 @@ class Checkpoints:
             raise StoreError("TransactWriteItems", aws.error_code(error)) from error
         return True
 
-    def snapshot(self, *, hours_since: str) -> tuple[Checkpoint, dict[str, Counters], dict[str, Counters]]:
-        """The checkpoint, and the total rollups by dimension and those of all by hour that belong to it."""
+    def with_checkpoint(self, read: Callable[[], T]) -> tuple[Checkpoint, T]:
+        """What `read` finds in the rollups, and the checkpoint that it belongs to."""
         checkpoint = self.current()
         for _ in range(_SNAPSHOT_TRIES):
-            totals, hours = self.totals(), self.series("hour", ALL, since=hours_since)
+            found = read()
             again = self.current()
             if again.version == checkpoint.version:
-                return checkpoint, totals, hours
+                return checkpoint, found
             checkpoint = again
         raise StoreError("Query", "the aggregator kept moving; try again")
 
-    def totals(self) -> dict[str, Counters]:
-        """The rollups over all time, by dimension, whatever the checkpoint."""
-        return {str(item["sk"]["S"]): journal_items.counters(item) for item in self._query("rollup#total")}
+    def sums(self, kind: Kind, *, segment: Segment = OF_ALL_TIME, owner: str = "") -> Iterator[Sum]:
+        """The rollups of a kind in a segment of time, by start and name, whatever the checkpoint; read page by page."""
+        partition = journal_items.rollup_partition(segment.period, kind, owner)
+        for item in self._query(partition, segment):
+            yield Sum(*journal_items.rollup_place(item), journal_items.counters(item))
 
-    def series(self, period: str, dimension: str, *, since: str) -> dict[str, Counters]:
-        """The rollups of one dimension by the start of their hour or day, from `since` on."""
-        key = journal_items.rollup_key(RollupKey(period, dimension, since))
-        return {str(item["sk"]["S"]): journal_items.counters(item) for item in self._query(key["pk"], since)}
+    def one(self, key: RollupKey) -> Counters:
+        """Empty where nothing was ever added."""
+        with aws.asking("GetItem"):
+            answer = self._client().get_item(
+                TableName=self._table, Key=journal_items.to_item(journal_items.rollup_key(key)), ConsistentRead=True
+            )
+        return journal_items.counters(answer.get("Item", {}))
 
-    def _query(self, partition: str, since: str = "!") -> Iterator[Mapping[str, AttributeValueTypeDef]]:
+    def _query(self, partition: str, segment: Segment) -> Iterator[Mapping[str, AttributeValueTypeDef]]:
+        """No name is empty, so none stands at the upper bound itself."""
+        low, high = segment.low or journal_items.FIRST_SUM, segment.high or journal_items.LAST_SUM
         start: dict[str, AttributeValueTypeDef] = {}
         while True:
             with aws.asking("Query"):
                 answer = self._client().query(
                     TableName=self._table,
-                    KeyConditionExpression="pk = :pk AND sk >= :since",
-                    ExpressionAttributeValues=journal_items.to_item({":pk": partition, ":since": since}),
+                    KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
+                    ExpressionAttributeValues=journal_items.to_item({":pk": partition, ":low": low, ":high": high}),
                     ConsistentRead=True,
                     **({"ExclusiveStartKey": start} if start else {}),  # type: ignore[arg-type]  # an optional argument
                 )

@@ -52,7 +52,7 @@ def read(fields: Fields | None, *, declared: Declared, report: Report) -> Mappin
 
 def _route(name: str, fields: Fields, place: str, declared: Declared, report: Report) -> Route:
     section = Section(fields, place, known=ROUTE_FIELDS, report=report, key_advice=key_advice())
-    _check_what_is_to_come(section, declared)
+    _check_what_is_to_come(section)
     return Route(
         name=name,
         candidates=_candidates(section, declared),
@@ -60,6 +60,7 @@ def _route(name: str, fields: Fields, place: str, declared: Declared, report: Re
         timeout_s=section.seconds("timeout_s", default=0.0) or None,
         max_wait_s=section.seconds("max_wait_s", default=0.0, zero=True),
         delivery=_delivery(section),
+        baseline=_baseline(section, declared),
         moves_on_after_content_filter=section.choice("on_content_filter", ("fail", "next"), default="fail") == "next",
     )
 
@@ -88,19 +89,25 @@ def _candidates(section: Section, declared: Declared) -> tuple[Candidate, ...]:
     return tuple(found.values())
 
 
-def _check_what_is_to_come(section: Section, declared: Declared) -> None:
+def _check_what_is_to_come(section: Section) -> None:
     """Fields whose values are checked now and whose effect does not exist yet: said, never ignored in silence."""
     if section.choice("optimize", ("off", "safe", "trim"), default="off") != "off":
         section.report.notice(section.place_of("optimize"), "is not in effect yet; prompts are sent as they come")
     tokens = "a whole number of tokens, such as 6000"
     if section.whole("max_prompt_tokens", at_most=1_000_000_000, expected=tokens) is not None:
         section.report.notice(section.place_of("max_prompt_tokens"), "is not in effect yet; no prompt is shortened")
-    baseline = section.text("baseline", expected="the name of a candidate, provider/model")
-    if baseline is None:
-        return
-    if fault := _unknown_candidate(baseline, declared):
+
+
+def _baseline(section: Section, declared: Declared) -> Candidate | None:
+    name = section.text("baseline", expected="the name of a candidate, provider/model")
+    if name is None:
+        return None
+    if fault := _unknown_candidate(name, declared):
         section.problem("baseline", fault)
-    section.report.notice(section.place_of("baseline"), "is not in effect yet; savings are not computed")
+    found = next((candidate for candidate in declared.candidates if candidate.name == name), None)
+    if found is not None and found.price is None:
+        section.report.notice(section.place_of("baseline"), "has no known price; no savings are counted")
+    return found
 
 
 def _unknown_candidate(name: str, declared: Declared) -> str | None:

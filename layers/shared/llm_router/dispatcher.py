@@ -94,6 +94,8 @@ class RequestFailedError(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
+    """`memory_mb` is that of the Lambda function that this is, None where it is none."""
+
     configuration: Configuration
     keys: KeyReader
     fleet: Fleet
@@ -101,6 +103,7 @@ class Dispatcher:
     transport: Transport
     clock: Clock
     logger: Logger
+    memory_mb: int | None = None
     unstreamed: set[str] = field(default_factory=set)
 
     async def answer(self, prompt: Prompt, *, key_id: str, deadline: Deadline, show: ShowTo | None = None) -> Answer:
@@ -163,6 +166,7 @@ class Dispatcher:
             opened_at=now,
             deadline_at=now + timedelta(seconds=request.deadline_s + SETTLING_S - request.started_s),
             metadata=request.prompt.metadata,
+            memory_mb=self.memory_mb,
         )
 
     async def _serve(self, request: _Request, record: UsageRecord) -> Answer:
@@ -301,6 +305,7 @@ class Dispatcher:
 
     async def _settle(self, request: _Request, trial: _Trial, error: RequestError | None) -> UsageRecord:
         """Write the record's end, and wait for what the fleet is being told."""
+        baseline_usd = billing.baseline_usd(trial.record.served, request.route.baseline, at=trial.record.opened_at)
         settled = replace(
             trial.record,
             state=RecordState.SETTLED,
@@ -308,6 +313,7 @@ class Dispatcher:
             error=error.code if error else None,
             latency_ms=_milliseconds(self.clock.monotonic_s() - request.started_s),
             settled_at=self.clock.now(),
+            baseline_usd=baseline_usd,
         )
         left_s = max(SETTLED_WITHIN_AT_LEAST_S, self._remaining_s(request) + SETTLING_S)
         try:

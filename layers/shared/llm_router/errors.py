@@ -7,6 +7,7 @@
     |   +-- CatchingUpError               the figures are too far behind to be exact now
     +-- CallerError                   what the HTTP caller is told
         +-- InvalidRequestError           400 invalid_request, with `param`
+        |   +-- TooManyGroupsError            more sums than one answer may hold
         +-- RequestTooLargeError          413 request_too_large
         +-- InvalidApiKeyError            401 invalid_api_key
         +-- OperatorOnlyError             403 operator_only
@@ -96,6 +97,10 @@ class InvalidRequestError(CallerError):
     status = 400
     code = "invalid_request"
     type = "invalid_request_error"
+
+
+class TooManyGroupsError(InvalidRequestError):
+    """What was asked for would be read, and sent, without end."""
 
 
 class RequestTooLargeError(CallerError):

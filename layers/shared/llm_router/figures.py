@@ -7,68 +7,141 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from llm_router import rollups, sketch
-from llm_router.rollups import ALL, Counters
-from llm_router.statistics import Snapshot
+from llm_router.rollups import Counters
+from llm_router.spans import Span
+from llm_router.statistics import Figures, Grouping, Published
 from llm_router.usage import Attempt, CostBasis, RecordState, UsageRecord
 
-LATE_S = 600.0
-"""An aggregation further behind than this is worth a warning."""
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that whoever reads the figures must know; `kind` is a name for programs."""
+
+    kind: str
+    message: str
 
 
-def document(snapshot: Snapshot) -> dict[str, object]:
+GROUPS_SHOWN = 100
+"""Of the routes, keys and tags in `stats.json`, those that cost most."""
+
+SAVINGS = (
+    "for each answered request of a route with a baseline whose price is known: "
+    "what the tokens of the attempt that served would have cost on the baseline, less what they cost"
+)
+WASTE = "what failed attempts cost; it is part of the total cost"
+INFRASTRUCTURE = (
+    "for each request that a Lambda function served: seconds x memory in GB x price of a GB-second, one invocation, "
+    "one call of the gateway, one write to the table for opening, settling and each further attempt; "
+    "not part of the total cost"
+)
+
+
+def document(found: Figures) -> dict[str, object]:
     """The body of `GET /stats`. Money is Decimal, latency in seconds."""
-    counters = snapshot.totals.get(ALL, {})
+    counters, question = found.total, found.question
+    return {
+        "asOf": timestamp(found.as_of),
+        **_span(question.span),
+        **_requests(counters),
+        "pending": found.pending,
+        "unsettled": _count(counters, "unsettled"),
+        "savings": {**_savings(counters), "formula": SAVINGS},
+        "waste": {"usd": _decimal(counters, "waste_usd"), "formula": WASTE},
+        "infrastructure": {**_infrastructure(counters), "formula": INFRASTRUCTURE},
+        "providers": _providers(found.candidates),
+        **({} if question.group_by is None else {"groupBy": question.group_by, "groups": group_rows(found)}),
+    }
+
+
+def published(
+    found: Published,
+    *,
+    recent: Sequence[UsageRecord],
+    stage: str,
+    notices: Sequence[Notice],
+) -> dict[str, object]:
+    """`stats.json`: the figures with what the page shows beside them."""
+    return {
+        **document(found.everything),
+        "publishedAt": timestamp(found.everything.as_of),
+        "stage": stage,
+        "hours": group_rows(found.hours),
+        "routes": _dearest(found.routes),
+        "keys": _dearest(found.keys),
+        "tags": _dearest(found.tags),
+        "recent": [_recent_row(record) for record in recent],
+        "warnings": _warnings(found, notices),
+    }
+
+
+def group_rows(found: Figures) -> list[dict[str, object]]:
+    """One row for each group, by its name."""
+    by = found.question.group_by
+    if by is None:
+        return []
+    figures = _figures if by in (Grouping.PROVIDER, Grouping.MODEL) else _requests_of_group
+    return [
+        {by.value: f"{name}:00:00Z" if by is Grouping.HOUR else name, **figures(counters)}
+        for name, counters in found.groups.items()
+    ]
+
+
+def _span(span: Span | None) -> dict[str, object]:
+    return {} if span is None else {"from": timestamp(span.since), "to": timestamp(span.until)}
+
+
+def _requests(counters: Counters) -> dict[str, object]:
     requests, successes = _count(counters, "requests"), _count(counters, "successes")
     return {
-        "asOf": timestamp(snapshot.as_of),
         "totalRequests": requests,
         "totalTokens": _tokens(counters),
         "promptTokens": _count(counters, "prompt_tokens"),
+        "cachedPromptTokens": _count(counters, "cached_prompt_tokens"),
         "completionTokens": _count(counters, "completion_tokens"),
         "totalCost": _usd(counters),
         "costBasis": _bases(counters),
         "requestCounts": {"success": successes, "failed": requests - successes},
         "successRate": None if not requests else _rate(successes / requests),
-        "pending": snapshot.pending,
-        "unsettled": _count(counters, "unsettled"),
-        "providers": _providers(snapshot.totals),
+        "latency": _latency(counters),
     }
 
 
-def published(
-    snapshot: Snapshot,
-    *,
-    recent: Sequence[UsageRecord],
-    stage: str,
-    behind_s: float,
-) -> dict[str, object]:
-    """`stats.json`: the figures with what the page shows beside them."""
+def _requests_of_group(counters: Counters) -> dict[str, object]:
+    requests, successes = _count(counters, "requests"), _count(counters, "successes")
     return {
-        **document(snapshot),
-        "publishedAt": timestamp(snapshot.as_of),
-        "stage": stage,
-        "hours": _hour_rows(snapshot.hours),
-        "recent": [_recent_row(record) for record in recent],
-        "warnings": _warnings(snapshot, behind_s),
+        "requests": requests,
+        "failed": requests - successes,
+        "tokens": _tokens(counters),
+        "cost": _usd(counters),
+        "costBasis": _bases(counters),
+        "successRate": None if not requests else _rate(successes / requests),
+        "latency": _latency(counters),
+        "savings": _savings(counters)["usd"],
+        "waste": _decimal(counters, "waste_usd"),
+        "infrastructure": _infrastructure(counters)["usd"],
     }
 
 
-def _hour_rows(hours: Mapping[str, Counters]) -> list[dict[str, object]]:
-    return [
-        {
-            "hour": f"{hour}:00:00Z",
-            "requests": _count(counters, "requests"),
-            "failed": _count(counters, "failures"),
-            "tokens": _tokens(counters),
-            "cost": _usd(counters),
-            "costBasis": _bases(counters),
-        }
-        for hour, counters in hours.items()
-    ]
+def _savings(counters: Counters) -> dict[str, object]:
+    """Null where nothing could be compared."""
+    compared = _count(counters, "compared")
+    return {"usd": _decimal(counters, "savings_usd") if compared else None, "requests": compared}
+
+
+def _infrastructure(counters: Counters) -> dict[str, object]:
+    """Null where no Lambda function served, as on one machine."""
+    served = _count(counters, "on_lambda")
+    return {"usd": _decimal(counters, "infrastructure_usd") if served else None, "requests": served}
+
+
+def _dearest(found: Figures) -> list[dict[str, object]]:
+    by_cost = sorted(found.groups.items(), key=lambda each: _decimal(each[1], "cost_usd"), reverse=True)
+    return group_rows(replace(found, groups=dict(by_cost[:GROUPS_SHOWN])))
 
 
 def _recent_row(record: UsageRecord) -> dict[str, object]:
@@ -90,19 +163,18 @@ def _recent_row(record: UsageRecord) -> dict[str, object]:
     }
 
 
-def _warnings(snapshot: Snapshot, behind_s: float) -> list[dict[str, str]]:
+def _warnings(found: Published, notices: Sequence[Notice]) -> list[dict[str, str]]:
     """What whoever reads the figures must know of them."""
-    counters = snapshot.totals.get(ALL, {})
-    found = []
+    counters = found.everything.total
+    told = []
     if unknown := _count(counters, "cost_unknown"):
-        found.append(("cost_unknown", f"The cost of {unknown} requests is not known and not in the total: no price."))
+        told.append(Notice("cost_unknown", f"The cost of {unknown} requests is not known and not in the total."))
     if unsettled := _count(counters, "unsettled"):
-        found.append(
-            ("unsettled", f"{unsettled} requests never reported their end; an upper estimate counts for them.")
+        told.append(
+            Notice("unsettled", f"{unsettled} requests never reported their end; an upper estimate counts for them.")
         )
-    if behind_s > LATE_S:
-        found.append(("behind", f"The aggregation is {behind_s / 60:.0f} minutes behind; it is catching up."))
-    return [{"at": timestamp(snapshot.as_of), "kind": kind, "message": message} for kind, message in found]
+    at = timestamp(found.everything.as_of)
+    return [{"at": at, "kind": notice.kind, "message": notice.message} for notice in (*told, *notices)]
 
 
 def attempt_rows(attempts: Sequence[Attempt]) -> list[dict[str, object]]:
@@ -125,9 +197,9 @@ def timestamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _providers(totals: Mapping[str, Counters]) -> dict[str, object]:
+def _providers(candidates: Mapping[str, Counters]) -> dict[str, object]:
     by_provider: dict[str, dict[str, Counters]] = {}
-    for name, counters in rollups.by_candidate(totals).items():
+    for name, counters in candidates.items():
         provider, _, model = name.partition("/")
         by_provider.setdefault(provider, {})[model] = counters
     return {
@@ -140,8 +212,8 @@ def _providers(totals: Mapping[str, Counters]) -> dict[str, object]:
 
 
 def _figures(counters: Counters) -> dict[str, object]:
+    """Of a candidate or several."""
     rate = rollups.success_rate(counters)
-    counts = rollups.latency_counts(counters)
     return {
         "requests": _count(counters, "requests"),
         "attempts": _count(counters, "attempts"),
@@ -150,8 +222,14 @@ def _figures(counters: Counters) -> dict[str, object]:
         "cost": _usd(counters),
         "costBasis": _bases(counters),
         "successRate": None if rate is None else _rate(rate),
-        "latency": {"p50": _quantile(counts, 0.5), "p95": _quantile(counts, 0.95)},
+        "waste": _decimal(counters, "waste_usd"),
+        "latency": _latency(counters),
     }
+
+
+def _latency(counters: Counters) -> dict[str, object]:
+    counts = rollups.latency_counts(counters)
+    return {"p50": _quantile(counts, 0.5), "p95": _quantile(counts, 0.95)}
 
 
 def _quantile(counts: Mapping[int, int], q: float) -> Decimal | None:
@@ -178,7 +256,11 @@ def _usd(counters: Counters) -> Decimal | None:
     bases = _bases(counters)
     if bases[CostBasis.UNKNOWN] and bases[CostBasis.UNKNOWN] == sum(bases.values()):
         return None
-    return Decimal(counters.get("cost_usd", 0))
+    return _decimal(counters, "cost_usd")
+
+
+def _decimal(counters: Counters, name: str) -> Decimal:
+    return Decimal(counters.get(name, 0))
 
 
 def _bases(counters: Counters) -> dict[str, int]:

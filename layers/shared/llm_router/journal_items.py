@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from llm_router import dynamodb_values, json_text, positions
-from llm_router.rollups import Counters, RollupKey
+from llm_router.rollups import Counters, Kind, Period, RollupKey
 from llm_router.usage import (
     Attempt,
     Cost,
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
     Item = dict[str, AttributeValueTypeDef]
+
+FIRST_SUM, LAST_SUM = "#", "~"
+"""Before and after every rollup of a partition: a start is a date or nothing."""
 
 _ALWAYS_KEPT = ("prompt", "cached_prompt", "completion")
 _RARE = tuple(kind.name for kind in fields(TokenUsage) if kind.name not in _ALWAYS_KEPT)
@@ -69,6 +72,8 @@ def record_values(record: UsageRecord) -> dict[str, object]:
         "metadata": dict(record.metadata) or None,
         "cost_usd": record.cost.usd,
         "cost_basis": record.cost.basis.value,
+        "baseline_usd": record.baseline_usd,
+        "memory_mb": record.memory_mb,
         "replaces": _replaced_values(record.replaces) if record.replaces else None,
     }
 
@@ -89,6 +94,8 @@ def record(values: Mapping[str, Any], *, position: str) -> UsageRecord:
         latency_ms=_whole(values.get("latency_ms")),
         settled_at=_time(values["settled_at"]) if values.get("settled_at") else None,
         metadata=values.get("metadata", {}),
+        baseline_usd=values.get("baseline_usd"),
+        memory_mb=_whole(values.get("memory_mb")),
         replaces=record(replaces, position=replaces["position"]) if replaces else None,
     )
 
@@ -115,9 +122,18 @@ def logged_record(text: str) -> UsageRecord:
 
 
 def rollup_key(key: RollupKey) -> dict[str, str]:
-    if key.period == "total":
-        return {"pk": "rollup#total", "sk": key.dimension}
-    return {"pk": f"rollup#{key.period}#{key.dimension}", "sk": key.start}
+    return {"pk": rollup_partition(key.period, key.kind, key.owner), "sk": f"{key.start}#{key.name}"}
+
+
+def rollup_partition(period: Period, kind: Kind, owner: str = "") -> str:
+    """One of an owner has the same form as any other: a key's id stands after the kind."""
+    return f"rollups#{period}#{kind}" + (f"#{owner}" if owner else "")
+
+
+def rollup_place(item: Mapping[str, AttributeValueTypeDef]) -> tuple[str, str]:
+    """The start and the name of the rollup that an item holds; a name may have any characters."""
+    start, _, name = str(item["sk"]["S"]).partition("#")
+    return start, name
 
 
 def counters(item: Mapping[str, AttributeValueTypeDef]) -> Counters:

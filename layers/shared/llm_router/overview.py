@@ -18,11 +18,9 @@ from llm_router.fleet_items import Switch
 from llm_router.health import HEALTHY
 from llm_router.provider_keys import KeyReader
 from llm_router.routing import Facts
-from llm_router.statistics import Statistics
+from llm_router.statistics import Question, Statistics
 
 AGGREGATE_S = 2.0
-CATALOGUE_DAYS_AT_MOST = 60
-"""Providers change a price every few weeks; what is older is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +32,13 @@ class Overview:
     keys: KeyReader
     clock: Clock
 
-    async def stats(self) -> dict[str, object]:
-        """The body of `GET /stats`. Raises StoreError. Aggregates first, so that what is left to add is short."""
+    async def stats(self, question: Question) -> dict[str, object]:
+        """The body of `GET /stats`. Raises StoreError or TooManyGroupsError.
+
+        Aggregates first, so that what is left to add is short.
+        """
         await asyncio.to_thread(self.aggregator.run, limit_s=AGGREGATE_S)
-        return figures.document(await asyncio.to_thread(self.statistics.snapshot))
+        return figures.document(await asyncio.to_thread(self.statistics.figures, question))
 
     async def providers(self) -> dict[str, object]:
         """The body of `GET /providers`."""
@@ -87,7 +88,7 @@ class Overview:
 
 
 def _age_notices(as_of: date | None, now: datetime) -> list[str]:
-    notice = as_of and age_notice(as_of, now=now, days_at_most=CATALOGUE_DAYS_AT_MOST)
+    notice = as_of and age_notice(as_of, now=now)
     return [notice] if notice else []
 
 

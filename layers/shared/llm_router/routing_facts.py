@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from llm_router import rollups, sketch
 from llm_router.checkpoints import Checkpoints
-from llm_router.rollups import CANDIDATE, Counters
+from llm_router.rollups import Counters, Kind, Period
 from llm_router.routing import TYPICAL_COMPLETION_TOKENS, Facts
+from llm_router.spans import last_hours
 
 RECENT_HOURS = 2
 """The hour that is running and the one before."""
@@ -18,12 +19,14 @@ ENOUGH_ANSWERS = 20
 
 def gathered(checkpoints: Checkpoints, *, now: datetime) -> dict[str, Facts]:
     """By candidate's name. Blocking; raises StoreError."""
-    since = f"{now - timedelta(hours=RECENT_HOURS - 1):%Y-%m-%dT%H}"
-    found = {}
-    for name, ever in rollups.by_candidate(checkpoints.totals()).items():
-        hours = checkpoints.series("hour", CANDIDATE + name, since=since)
-        found[name] = facts(ever, recent=rollups.summed(hours.values()))
-    return found
+    recent: dict[str, list[Counters]] = {}
+    for segment in last_hours(RECENT_HOURS, now=now).segments(Period.HOUR):
+        for each in checkpoints.sums(Kind.CANDIDATE, segment=segment):
+            recent.setdefault(each.name, []).append(each.counters)
+    return {
+        name: facts(ever, recent=rollups.summed(recent.get(name, ())))
+        for _, name, ever in checkpoints.sums(Kind.CANDIDATE)
+    }
 
 
 def facts(ever: Counters, *, recent: Counters) -> Facts:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
+from llm_router import infrastructure
 from llm_router.errors import SettingsError
+from llm_router.infrastructure import InfrastructurePrices
 
 T = TypeVar("T")
 
@@ -24,7 +26,7 @@ class KeySource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One field for each environment variable; the template and this list are held against each other by a test."""
+    """What the environment variables say; the template and their names are held against each other by a test."""
 
     stage: str
     ledger_table: str
@@ -38,6 +40,8 @@ class Settings:
     ledger_shards: int
     record_retention_days: int
     max_body_bytes: int
+    memory_mb: int | None
+    infrastructure_prices: InfrastructurePrices
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -56,10 +60,20 @@ def read(environ: Mapping[str, str]) -> Settings:
         ledger_shards=reader.parsed("LEDGER_SHARDS", "4", _between(1, 32), "a whole number from 1 to 32"),
         record_retention_days=reader.parsed("RECORD_RETENTION_DAYS", "400", _positive(int), "a whole number of days"),
         max_body_bytes=reader.parsed("MAX_BODY_BYTES", "4500000", _positive(int), "a whole number of bytes"),
+        memory_mb=reader.parsed(
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0", lambda value: int(value) or None, "a whole number of megabytes"
+        ),
+        infrastructure_prices=replace(
+            reader.parsed("ARCHITECTURE", "arm64", infrastructure.published, "arm64 or x86_64"),
+            **reader.parsed("INFRASTRUCTURE_PRICES", "", infrastructure.parsed, _PRICES),
+        ),
     )
     if reader.problems:
         raise SettingsError("the environment", reader.problems)
     return settings
+
+
+_PRICES = "prices in USD, such as gb_second=0.0000166667 table_write=0.0000007"
 
 
 class _Reader:

@@ -6,17 +6,22 @@ from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger
 
-from llm_router import figures, fleet_items, routing_facts
+from llm_router import catalogue, figures, fleet_items, routing_facts
 from llm_router.aggregator import Aggregator, Run
+from llm_router.catalogue import Catalogue
 from llm_router.checkpoints import Checkpoints
 from llm_router.clock import Clock
 from llm_router.errors import CatchingUpError
+from llm_router.figures import Notice
 from llm_router.fleet_store import FleetStore
 from llm_router.publisher import Publisher
 from llm_router.statistics import Statistics
 
 RESERVED_TO_PUBLISH_S = 15.0
 SHORTEST_AGGREGATION_S = 1.0
+
+LATE_S = 600.0
+"""An aggregation further behind than this is worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class StatsJob:
     checkpoints: Checkpoints
     fleet_store: FleetStore
     publisher: Publisher
+    catalogue: Catalogue
     logger: Logger
     clock: Clock
     stage: str
@@ -49,9 +55,18 @@ class StatsJob:
     def _publish(self, run: Run) -> str | None:
         """Returns the time of the figures; None where the aggregation must catch up first."""
         try:
-            snapshot = self.statistics.snapshot()
+            found = self.statistics.published()
         except CatchingUpError:
             return None
         recent = self.statistics.recent()
-        self.publisher.publish(figures.published(snapshot, recent=recent, stage=self.stage, behind_s=run.behind_s))
-        return figures.timestamp(snapshot.as_of)
+        self.publisher.publish(figures.published(found, recent=recent, stage=self.stage, notices=self._notices(run)))
+        return figures.timestamp(found.everything.as_of)
+
+    def _notices(self, run: Run) -> list[Notice]:
+        found = []
+        if run.behind_s > LATE_S:
+            late = f"The aggregation is {run.behind_s / 60:.0f} minutes behind; it is catching up."
+            found.append(Notice("behind", late))
+        if aged := catalogue.age_notice(self.catalogue.as_of, now=self.clock.now()):
+            found.append(Notice("old_prices", aged))
+        return found

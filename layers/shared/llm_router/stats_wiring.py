@@ -8,6 +8,7 @@ from pathlib import Path
 from aws_lambda_powertools import Logger
 
 from llm_router import aws, books, settings
+from llm_router.catalogue import Catalogue
 from llm_router.clock import Clock
 from llm_router.errors import SettingsError
 from llm_router.fleet_store import FleetStore
@@ -28,6 +29,7 @@ def stats_job(environ: Mapping[str, str]) -> StatsJob:
         checkpoints=found.checkpoints,
         fleet_store=FleetStore(aws.dynamodb, table=read.state_table),
         publisher=Publisher(aws.s3, bucket=read.page_bucket, page_dir=Path(read.page_dir)),
+        catalogue=Catalogue(),
         logger=Logger(service="stats"),
         clock=clock,
         stage=read.stage,

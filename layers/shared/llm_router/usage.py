@@ -132,7 +132,9 @@ class UsageRecord:
 
     `position` is its place in the journal and `request_id` the id that the caller saw; they differ only for a record
     that had to be inserted late. `error` is the code the caller got, None for an answer. `replaces` is the record as it
-    was counted before, where this one is a correction of an `unsettled` one.
+    was counted before, where this one is a correction of an `unsettled` one. `baseline_usd` is what the served tokens
+    would have cost on the route's baseline, None where it has none or that is unknown. `memory_mb` is that of the
+    Lambda function that served, None where none did.
     """
 
     position: str
@@ -148,6 +150,8 @@ class UsageRecord:
     latency_ms: int | None = None
     settled_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    baseline_usd: Decimal | None = None
+    memory_mb: int | None = None
     replaces: UsageRecord | None = None
 
     @property

@@ -41,6 +41,7 @@ def router(environ: Mapping[str, str]) -> FastAPI:
             transport=transport,
             clock=clock,
             logger=logger,
+            memory_mb=read.memory_mb,
         ),
         overview=Overview(
             configuration=configured,

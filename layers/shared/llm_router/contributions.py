@@ -1,0 +1,160 @@
+"""What one usage record adds to which sums. Pure.
+
+A correction adds its real end and takes back what the estimate that it replaces had added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from llm_router import sketch
+from llm_router.infrastructure import InfrastructurePrices
+from llm_router.rollups import ALL, LATENCY, Counters, Increments, Kind, Period, RollupKey
+from llm_router.usage import Attempt, Cost, CostBasis, Outcome, RecordState, UsageRecord
+
+THE_REQUESTS_OWN = frozenset({Outcome.SUCCESS, Outcome.CONTEXT_LENGTH, Outcome.CONTENT_FILTER, Outcome.BAD_REQUEST})
+"""Outcomes that say nothing against the provider."""
+
+TAGS_AT_MOST = 5
+"""Of a request's metadata, the first by name: each value is a sum of its own, which costs a write and is kept.
+
+A transaction takes 99 rollups. Six candidates, and six others in the estimate that is taken back, for everybody and for
+the key; everything, the key's everything, key and route; five tags: 33 sums for each of three periods.
+"""
+
+TAG_VALUE_AT_MOST = 64
+"""Characters; values that begin with the same ones are summed together, as DynamoDB bounds its keys."""
+
+
+def increments(record: UsageRecord, prices: InfrastructurePrices) -> Increments:
+    found = Increments()
+    found.add(_of(record, prices))
+    if record.replaces:
+        found.add(_of(record.replaces, prices), sign=-1)
+    return found
+
+
+def tags(metadata: Mapping[str, str]) -> list[str]:
+    """The names of the sums that a request's metadata has a part in: `team=search`."""
+    return [f"{name}={value[:TAG_VALUE_AT_MOST]}" for name, value in sorted(metadata.items())[:TAGS_AT_MOST]]
+
+
+def _of(record: UsageRecord, prices: InfrastructurePrices) -> dict[RollupKey, Counters]:
+    whole = _of_request(record, prices)
+    named = [(Kind.ALL, ALL), (Kind.ROUTE, record.route), (Kind.KEY, record.key_id)]
+    named += [(Kind.TAG, tag) for tag in tags(record.metadata)]
+    found = {key: whole for kind, name in named for key in _periods(record, kind, name)}
+    found.update((key, whole) for key in _periods(record, Kind.ALL, ALL, owner=record.key_id))
+    for name in _candidates(record):
+        part = _of_candidate(record, name)
+        for owner in ("", record.key_id):
+            found.update((key, part) for key in _periods(record, Kind.CANDIDATE, name, owner=owner))
+    return found
+
+
+def _periods(record: UsageRecord, kind: Kind, name: str, *, owner: str = "") -> Iterator[RollupKey]:
+    yield RollupKey(Period.TOTAL, kind, name, "", owner)
+    yield RollupKey(Period.DAY, kind, name, f"{record.opened_at:%Y-%m-%d}", owner)
+    yield RollupKey(Period.HOUR, kind, name, f"{record.opened_at:%Y-%m-%dT%H}", owner)
+
+
+def _of_request(record: UsageRecord, prices: InfrastructurePrices) -> Counters:
+    succeeded = record.served is not None
+    return {
+        "requests": 1,
+        "successes": int(succeeded),
+        "failures": int(not succeeded),
+        "unsettled": int(_is_unsettled(record)),
+        **_tokens(record.attempts),
+        **_money(record.cost, _known(record)),
+        "waste_usd": _waste(record.attempts),
+        **_savings(record),
+        **_infrastructure(record, prices),
+        **(_latency(record.latency_ms) if succeeded and record.latency_ms is not None else {}),
+    }
+
+
+def _of_candidate(record: UsageRecord, name: str) -> Counters:
+    attempts = [attempt for attempt in record.attempts if attempt.candidate == name]
+    mine = replace(
+        record,
+        attempts=tuple(attempts),
+        trying=record.trying if record.trying and record.trying.candidate == name else None,
+    )
+    served = record.served is not None and record.served.candidate == name
+    unfinished = _is_unsettled(record) and mine.trying is not None
+    return {
+        "requests": int(served),
+        "attempts": len(attempts) + int(unfinished),
+        "failed_attempts": sum(a.outcome not in THE_REQUESTS_OWN for a in attempts) + int(unfinished),
+        **_tokens(attempts),
+        "answer_tokens": record.served.tokens.completion if served and record.served and record.served.tokens else 0,
+        **_money(mine.cost, _known(mine)),
+        "waste_usd": _waste(attempts),
+        **(_latency(attempts[-1].latency_ms) if served else {}),
+    }
+
+
+def _tokens(attempts: Iterable[Attempt]) -> Counters:
+    counted = [attempt.tokens for attempt in attempts if attempt.tokens]
+    return {
+        "prompt_tokens": sum(tokens.prompt for tokens in counted),
+        "cached_prompt_tokens": sum(tokens.cached_prompt for tokens in counted),
+        "cache_write_tokens": sum(tokens.cache_write for tokens in counted),
+        "completion_tokens": sum(tokens.completion for tokens in counted),
+        "reasoning_tokens": sum(tokens.reasoning for tokens in counted),
+    }
+
+
+def _money(cost: Cost, known_usd: Decimal) -> Counters:
+    """The known part of a cost counts although the whole is unknown; how many are is counted beside it."""
+    return {
+        "cost_usd": known_usd,
+        "cost_exact": int(cost.basis is CostBasis.EXACT),
+        "cost_estimated": int(cost.basis is CostBasis.ESTIMATED),
+        "cost_unknown": int(cost.basis is CostBasis.UNKNOWN),
+    }
+
+
+def _known(record: UsageRecord) -> Decimal:
+    known = sum((a.cost.usd for a in record.attempts if a.cost.usd is not None), Decimal(0))
+    if _is_unsettled(record) and record.trying and record.trying.upper_usd is not None:
+        known += record.trying.upper_usd
+    return known
+
+
+def _waste(attempts: Iterable[Attempt]) -> Decimal:
+    failed = (a.cost.usd for a in attempts if a.outcome is not Outcome.SUCCESS and a.cost.usd is not None)
+    return sum(failed, Decimal(0))
+
+
+def _savings(record: UsageRecord) -> Counters:
+    """What the served tokens would have cost on the route's baseline, less what they cost; where both are known."""
+    served = record.served
+    if served is None or served.cost.usd is None or record.baseline_usd is None:
+        return {}
+    return {"savings_usd": record.baseline_usd - served.cost.usd, "compared": 1}
+
+
+def _infrastructure(record: UsageRecord, prices: InfrastructurePrices) -> Counters:
+    """Nothing for a request that no Lambda function served."""
+    if record.memory_mb is None:
+        return {}
+    return {"infrastructure_usd": prices.request_usd(record, memory_mb=record.memory_mb), "on_lambda": 1}
+
+
+def _latency(latency_ms: int) -> Counters:
+    return {f"{LATENCY}{sketch.bucket(latency_ms)}": 1}
+
+
+def _is_unsettled(record: UsageRecord) -> bool:
+    return record.state in (RecordState.UNSETTLED, RecordState.CORRECTED)
+
+
+def _candidates(record: UsageRecord) -> list[str]:
+    tried = [attempt.candidate for attempt in record.attempts]
+    if _is_unsettled(record) and record.trying:
+        tried.append(record.trying.candidate)
+    return list(dict.fromkeys(tried))
