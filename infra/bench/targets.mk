@@ -21,3 +21,9 @@ DOWN_S ?= 60
 .PHONY: bench-fleet
 bench-fleet: setup  ## Router processes while a provider and DynamoDB go down; ROUTERS=8 DOWN_S=60
 	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.fleet.run --routers "$(ROUTERS)" --down-s "$(DOWN_S)"
+
+RECORDS ?= 100000
+
+.PHONY: bench-aggregation
+bench-aggregation: setup  ## Aggregate a long history, then a little more; RECORDS=100000
+	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.aggregation.run --records "$(RECORDS)"

@@ -71,9 +71,11 @@ def ollama_models() -> list[str]:
 
 def _demonstrations(demo_url: str) -> dict[str, Any]:
     """The dearest is the baseline that the page counts savings against."""
-    rows = [demo.row(demo_url) for demo in DEMOS]
-    every = [f"{row['name']}/{model['name']}" for row in rows for model in row["models"]]
-    return {"providers": rows, "routes": {"auto": {"candidates": every, "baseline": every[-1]}}}
+    every = [f"{demo.name}/{demo.model}" for demo in DEMOS]
+    return {
+        "providers": [demo.row(demo_url) for demo in DEMOS],
+        "routes": {"auto": {"candidates": every, "baseline": every[-1]}},
+    }
 
 
 def _with_ollama(document: Mapping[str, Any], models: list[str]) -> dict[str, Any]:

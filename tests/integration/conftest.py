@@ -18,7 +18,7 @@ from llm_router.checkpoints import Checkpoints
 from llm_router.clock import Clock
 from llm_router.infrastructure import InfrastructurePrices
 from llm_router.ledger import Ledger
-from llm_router.rollups import ALL, Kind, Period, RollupKey
+from llm_router.rollups import ALL, Kind
 from llm_router.statistics import Statistics
 from provider_server import serving
 
@@ -60,7 +60,7 @@ class Books:
 
     def total(self, kind=Kind.ALL, name=ALL):
         """What was aggregated over all time."""
-        return self.checkpoints.one(RollupKey(Period.TOTAL, kind, name))
+        return self.checkpoints.total(kind, name)
 
 
 @pytest.fixture

@@ -187,10 +187,10 @@ def test_a_run_of_the_aggregation_that_a_late_insert_overtakes_reads_again_and_m
     monkeypatch.setattr(books.ledger, "new_position", lambda: early)
     advance = books.checkpoints.advance
 
-    def overtaken(*arguments):
+    def overtaken(*arguments, **named):
         monkeypatch.setattr(books.checkpoints, "advance", advance)
         assert books.ledger.settle(lost).position == early
-        return advance(*arguments)
+        return advance(*arguments, **named)
 
     monkeypatch.setattr(books.checkpoints, "advance", overtaken)
     assert books.aggregator.run(limit_s=60).records == 2

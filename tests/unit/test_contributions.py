@@ -11,27 +11,32 @@ from hypothesis import strategies as st
 
 from builders import NOW, UNKNOWN_COST, attempt, ended_records, record, usd
 from llm_router import contributions, rollups, sketch
-from llm_router.aggregator import ROLLUPS_A_PAGE
 from llm_router.infrastructure import InfrastructurePrices
-from llm_router.rollups import ALL, Increments, Kind, Period, RollupKey
+from llm_router.rollups import ALL, Increments, Kind, Period
 from llm_router.usage import CostBasis, Outcome, RecordState, TokenUsage, Trying
 
 PRICES = InfrastructurePrices()
-TOTAL = RollupKey(Period.TOTAL, Kind.ALL, ALL)
+TOTAL = (Period.TOTAL, "", Kind.ALL, ALL)
 UNSETTLED = (RecordState.UNSETTLED, RecordState.CORRECTED)
 records = ended_records()
 
 
 def summed(*several):
-    """Every sum that is not nothing, by rollup and name."""
+    """Every sum that is not nothing, by period, start, kind and name."""
     increments = Increments()
     for one in several:
         increments.merge(contributions.increments(one, PRICES))
-    return without_zeros(increments.by_key)
+    return without_zeros(
+        {
+            (key.period, key.start, key.kind, name): counters
+            for key, sums in increments.by_key().items()
+            for name, counters in sums.items()
+        }
+    )
 
 
-def total_of(name, kind=Kind.CANDIDATE, owner=""):
-    return RollupKey(Period.TOTAL, kind, name, owner=owner)
+def total_of(name, kind=Kind.CANDIDATE):
+    return (Period.TOTAL, "", kind, name)
 
 
 def without_zeros(by_key):
@@ -131,7 +136,7 @@ def test_the_total_is_what_the_records_add_up_to(several):
 @given(st.lists(records, max_size=3))
 def test_a_candidates_sums_are_those_of_its_own_attempts(several):
     sums = summed(*several)
-    for name in {key.name for key in sums if key.kind is Kind.CANDIDATE}:
+    for name in {name for _, _, kind, name in sums if kind is Kind.CANDIDATE}:
         found = sums[total_of(name)]
         expected = expected_of_candidate(several, name)
         assert {counter: found[counter] for counter in expected} == expected
@@ -171,14 +176,10 @@ def test_a_correction_counts_the_same_whether_the_estimate_was_counted_before_or
 @given(st.lists(records, max_size=3))
 def test_the_hours_and_the_days_add_up_to_the_total(several):
     sums = summed(*several)
-    for whose in {(key.kind, key.name, key.owner) for key in sums}:
-        total = sums.get(RollupKey(Period.TOTAL, *whose[:2], owner=whose[2]), {})
+    for whose in {key[2:] for key in sums}:
+        total = sums.get((Period.TOTAL, "", *whose), {})
         for period in (Period.HOUR, Period.DAY):
-            parts = [
-                counters
-                for key, counters in sums.items()
-                if (key.period, (key.kind, key.name, key.owner)) == (period, whose)
-            ]
+            parts = [counters for key, counters in sums.items() if (key[0], key[2:]) == (period, whose)]
             assert {name: value for name, value in rollups.summed(parts).items() if value} == total
 
 
@@ -188,15 +189,15 @@ def test_how_many_rollups_a_record_will_touch_is_known_before(several, one):
     increments = Increments()
     for other in several:
         increments.merge(contributions.increments(other, PRICES))
-    added = contributions.increments(one, PRICES)
-    expected = increments.size_with(added)
-    increments.merge(added)
-    assert len(increments.by_key) == expected
+    more = contributions.increments(one, PRICES)
+    expected = increments.keys_with(more)
+    increments.merge(more)
+    assert len(increments.by_key()) == expected
 
 
 def test_hours_and_days_are_those_of_opening_in_utc():
     late = record(at=datetime(2026, 11, 23, 23, 59, 59, 999999, tzinfo=UTC))
-    touched = {(key.period, key.start) for key in summed(late) if key.kind is Kind.ALL and not key.owner}
+    touched = {key[:2] for key in summed(late) if key[2] is Kind.ALL}
     assert touched == {("total", ""), ("day", "2026-11-23"), ("hour", "2026-11-23T23")}
 
 
@@ -257,34 +258,25 @@ def test_an_answer_is_one_request_one_success_and_its_tokens(at):
     assert (sums["prompt_tokens"], sums["completion_tokens"]) == (10, 5)
 
 
-def test_a_requests_route_key_and_tags_have_its_sums_and_its_key_has_sums_of_its_own():
+def test_a_requests_route_key_and_tags_have_its_sums_and_its_key_has_its_candidates():
     sums = summed(record(route="fast", key_id="abc", metadata={"team": "search", "env": "prod"}))
-    whole = sums[TOTAL]
-    named = {(key.kind, key.name, key.owner) for key in sums if sums[key] == whole}
-    assert named == {
-        (Kind.ALL, ALL, ""),
-        (Kind.ALL, ALL, "abc"),
-        (Kind.ROUTE, "fast", ""),
-        (Kind.KEY, "abc", ""),
-        (Kind.TAG, "team=search", ""),
-        (Kind.TAG, "env=prod", ""),
+    whole, part = sums[TOTAL], sums[total_of("groq/llama")]
+    assert {key[2:] for key in sums if sums[key] == whole} == {
+        (Kind.ALL, ALL),
+        (Kind.ROUTE, "fast"),
+        (Kind.KEY, "abc"),
+        (Kind.TAG, "team=search"),
+        (Kind.TAG, "env=prod"),
     }
-    assert sums[total_of("groq/llama", owner="abc")] == sums[total_of("groq/llama")]
+    assert {key[2:] for key in sums if sums[key] == part} == {
+        (Kind.CANDIDATE, "groq/llama"),
+        (Kind.KEY_CANDIDATE, "abc/groq/llama"),
+    }
 
 
 def test_of_many_tags_the_first_by_name_are_summed_and_long_values_by_their_beginning():
     metadata = {f"t{number}": "x" * 100 for number in range(9)}
     assert contributions.tags(metadata) == [f"t{number}={'x' * 64}" for number in range(contributions.TAGS_AT_MOST)]
-
-
-def test_the_largest_correction_that_there_can_be_fits_into_one_transaction():
-    """Otherwise the walk would stand still at it for ever."""
-    metadata = {f"t{number}": "x" for number in range(16)}
-    failed = [attempt(f"p{number}/m", Outcome.TIMEOUT) for number in range(5)]
-    before = record(*failed, state=RecordState.UNSETTLED, trying=Trying("p5/m", None), metadata=metadata)
-    others = [attempt(f"q{number}/m", Outcome.TIMEOUT) for number in range(5)]
-    after = record(*others, attempt("q5/m"), metadata=metadata, replaces=before)
-    assert len(contributions.increments(after, PRICES).by_key) == ROLLUPS_A_PAGE
 
 
 def test_savings_are_what_the_baseline_would_have_cost_less_what_was_paid():

@@ -80,6 +80,7 @@ POLICY = frozenset(
         "pricing",
         "prompts",
         "retry_after",
+        "rollup_items",
         "rollups",
         "routing",
         "settings",

@@ -1,4 +1,4 @@
-"""Usage records and rollups as DynamoDB items and back."""
+"""Usage records as DynamoDB items and back."""
 
 from dataclasses import replace
 from datetime import timedelta, timezone
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from builders import NOW, attempt, ended_records, record
 from llm_router import journal_items, positions
-from llm_router.rollups import Kind, Period, RollupKey
 from llm_router.usage import NOTHING, Outcome, RecordState, Trying
 
 any_records = ended_records(states=list(RecordState))
@@ -100,26 +99,3 @@ def test_what_only_the_walk_through_a_plan_needs_is_not_kept():
 def test_an_id_is_the_whole_key(shard):
     position = positions.position(NOW, shard=shard, random_bits=1)
     assert journal_items.journal_key(position) == {"pk": f"journal#{shard:02}", "sk": position}
-
-
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        (RollupKey(Period.TOTAL, Kind.ALL, "all"), ("rollups#total#all", "#all")),
-        (RollupKey(Period.TOTAL, Kind.CANDIDATE, "groq/llama"), ("rollups#total#candidate", "#groq/llama")),
-        (RollupKey(Period.DAY, Kind.ALL, "all", "2026-11-23"), ("rollups#day#all", "2026-11-23#all")),
-        (RollupKey(Period.HOUR, Kind.TAG, "a=#", "2026-11-23T02"), ("rollups#hour#tag", "2026-11-23T02#a=#")),
-        (
-            RollupKey(Period.HOUR, Kind.CANDIDATE, "groq/llama", "2026-11-23T02", "abc"),
-            ("rollups#hour#candidate#abc", "2026-11-23T02#groq/llama"),
-        ),
-    ],
-)
-def test_a_rollups_key_is_the_documented_one(key, expected):
-    assert tuple(journal_items.rollup_key(key).values()) == expected
-    assert journal_items.rollup_place({"sk": {"S": expected[1]}}) == (key.start, key.name)
-
-
-def test_counters_are_the_numbers_of_a_rollup_and_nothing_else():
-    values = {"pk": "rollup#total", "sk": "all", "requests": 3, "cost_usd": Decimal("0.00001"), "note": "x"}
-    assert journal_items.counters(journal_items.to_item(values)) == {"requests": 3, "cost_usd": Decimal("0.00001")}

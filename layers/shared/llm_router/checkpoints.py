@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError
 
-from llm_router import aws, journal_items, positions
+from llm_router import aws, journal_items, positions, rollup_items, rollups
 from llm_router.errors import StoreError
-from llm_router.rollups import Counters, Increments, Kind, Period, RollupKey
+from llm_router.rollups import Counters, Increments, Kind, Period, RollupKey, Sums
 from llm_router.spans import Segment
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _KEY = {"pk": "checkpoint", "sk": "rollups"}
 _SNAPSHOT_TRIES = 8
+_BATCH_TRIES = 10
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ OF_ALL_TIME = Segment(Period.TOTAL)
 
 
 class Sum(NamedTuple):
-    """One rollup: the start of its period (empty for the total), whose sum it is, and the sum."""
+    """Out of a rollup: the start of its period (empty for the total), whose sum it is, and the sum."""
 
     start: str
     name: str
@@ -56,18 +57,47 @@ class Checkpoints:
             )
         return _checkpoint(journal_items.from_item(answer.get("Item", {})))
 
-    def advance(self, before: Checkpoint, after: Checkpoint, increments: Increments) -> bool:
-        """Move the checkpoint and add the increments, both or neither; False when another run has moved it."""
-        items: list[dict[str, Any]] = [{"Update": self._move(before, after)}]
-        changed = sorted((key, sums) for key, sums in increments.by_key.items() if any(sums.values()))
-        items += [{"Update": self._addition(key, sums)} for key, sums in changed]
+    def advance(
+        self, before: Checkpoint, after: Checkpoint, increments: Increments, *, known: Mapping[RollupKey, Sums]
+    ) -> dict[RollupKey, Sums] | None:
+        """Move the checkpoint and add the increments, both or neither; None when another run has moved it.
+
+        `known` are rollups as they were at the checkpoint `before`; what is not among them is read. Returns those that
+        were changed, as they are now: no other run can have changed them since, or this one would have failed.
+        """
+        more = increments.by_key()
+        rollups_before = {**self.rollups([key for key in more if key not in known]), **known}
+        changed = {}
+        for key, sums in more.items():
+            mine = rollups_before.get(key, {})
+            changed[key] = rollups.added(mine, rollups.bounded(mine, sums))
+        items: list[Any] = [{"Update": self._move(before, after)}]
+        items += [{"Update": self._replacement(key, sums)} for key, sums in sorted(changed.items())]
         try:
-            self._client().transact_write_items(TransactItems=items)  # type: ignore[arg-type]  # built piece by piece
+            self._client().transact_write_items(TransactItems=items)
         except aws.UNREACHABLE as error:
             if _was_overtaken(error):
-                return False
+                return None
             raise StoreError("TransactWriteItems", aws.error_code(error)) from error
-        return True
+        return changed
+
+    def rollups(self, wanted: Sequence[RollupKey]) -> dict[RollupKey, Sums]:
+        """Those of them that there are; consistent. At most 100 at a time."""
+        by_place = {tuple(rollup_items.key(key).values()): key for key in wanted}
+        found: dict[RollupKey, Sums] = {}
+        keys = [journal_items.to_item(rollup_items.key(key)) for key in wanted]
+        with aws.asking("BatchGetItem"):
+            for _ in range(_BATCH_TRIES):
+                if not keys:
+                    return found
+                answer = self._client().batch_get_item(
+                    RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
+                )
+                for item in answer["Responses"].get(self._table, []):
+                    found[by_place[item["pk"]["S"], item["sk"]["S"]]] = rollup_items.sums(item)
+                left = answer["UnprocessedKeys"].get(self._table)
+                keys = left["Keys"] if left else []
+        raise StoreError("BatchGetItem", "throttled")
 
     def with_checkpoint(self, read: Callable[[], T]) -> tuple[Checkpoint, T]:
         """What `read` finds in the rollups, and the checkpoint that it belongs to."""
@@ -80,23 +110,20 @@ class Checkpoints:
             checkpoint = again
         raise StoreError("Query", "the aggregator kept moving; try again")
 
-    def sums(self, kind: Kind, *, segment: Segment = OF_ALL_TIME, owner: str = "") -> Iterator[Sum]:
+    def sums(self, kind: Kind, *, segment: Segment = OF_ALL_TIME) -> Iterator[Sum]:
         """The rollups of a kind in a segment of time, by start and name, whatever the checkpoint; read page by page."""
-        partition = journal_items.rollup_partition(segment.period, kind, owner)
-        for item in self._query(partition, segment):
-            yield Sum(*journal_items.rollup_place(item), journal_items.counters(item))
+        for item in self._query(rollup_items.partition(segment.period, kind), segment):
+            start = rollup_items.start(item)
+            for name, counters in rollup_items.sums(item).items():
+                yield Sum(start, name, counters)
 
-    def one(self, key: RollupKey) -> Counters:
-        """Empty where nothing was ever added."""
-        with aws.asking("GetItem"):
-            answer = self._client().get_item(
-                TableName=self._table, Key=journal_items.to_item(journal_items.rollup_key(key)), ConsistentRead=True
-            )
-        return journal_items.counters(answer.get("Item", {}))
+    def total(self, kind: Kind, name: str) -> Counters:
+        """One sum over all time, as far as the aggregation has come."""
+        (found,) = self.rollups([RollupKey(Period.TOTAL, kind)]).values() or [{}]
+        return found.get(name, {})
 
     def _query(self, partition: str, segment: Segment) -> Iterator[Mapping[str, AttributeValueTypeDef]]:
-        """No name is empty, so none stands at the upper bound itself."""
-        low, high = segment.low or journal_items.FIRST_SUM, segment.high or journal_items.LAST_SUM
+        low, high = rollup_items.bounds(segment)
         start: dict[str, AttributeValueTypeDef] = {}
         while True:
             with aws.asking("Query"):
@@ -108,7 +135,7 @@ class Checkpoints:
                     **({"ExclusiveStartKey": start} if start else {}),  # type: ignore[arg-type]  # an optional argument
                 )
                 items = answer["Items"]
-            yield from items
+            yield from (item for item in items if item["sk"]["S"] != high)
             start = answer.get("LastEvaluatedKey", {})
             if not start:
                 return
@@ -132,14 +159,12 @@ class Checkpoints:
             "ExpressionAttributeValues": journal_items.to_item(values),
         }
 
-    def _addition(self, key: RollupKey, sums: Counters) -> dict[str, object]:
-        changed = [(name, value) for name, value in sorted(sums.items()) if value]
+    def _replacement(self, key: RollupKey, sums: Sums) -> dict[str, object]:
         return {
             "TableName": self._table,
-            "Key": journal_items.to_item(journal_items.rollup_key(key)),
-            "UpdateExpression": "ADD " + ", ".join(f"#n{i} :v{i}" for i in range(len(changed))),
-            "ExpressionAttributeNames": {f"#n{i}": name for i, (name, _) in enumerate(changed)},
-            "ExpressionAttributeValues": journal_items.to_item({f":v{i}": v for i, (_, v) in enumerate(changed)}),
+            "Key": journal_items.to_item(rollup_items.key(key)),
+            "UpdateExpression": "SET sums = :sums",
+            "ExpressionAttributeValues": {":sums": rollup_items.packed(sums)},
         }
 
 

@@ -5,34 +5,30 @@ A correction adds its real end and takes back what the estimate that it replaces
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
 from llm_router import sketch
 from llm_router.infrastructure import InfrastructurePrices
-from llm_router.rollups import ALL, LATENCY, Counters, Increments, Kind, Period, RollupKey
+from llm_router.rollups import ALL, LATENCY, Counters, Increments, Kind
 from llm_router.usage import Attempt, Cost, CostBasis, Outcome, RecordState, UsageRecord
 
 THE_REQUESTS_OWN = frozenset({Outcome.SUCCESS, Outcome.CONTEXT_LENGTH, Outcome.CONTENT_FILTER, Outcome.BAD_REQUEST})
 """Outcomes that say nothing against the provider."""
 
 TAGS_AT_MOST = 5
-"""Of a request's metadata, the first by name: each value is a sum of its own, which costs a write and is kept.
-
-A transaction takes 99 rollups. Six candidates, and six others in the estimate that is taken back, for everybody and for
-the key; everything, the key's everything, key and route; five tags: 33 sums for each of three periods.
-"""
+"""Of a request's metadata, the first by name: each value is a sum of its own, and is kept."""
 
 TAG_VALUE_AT_MOST = 64
-"""Characters; values that begin with the same ones are summed together, as DynamoDB bounds its keys."""
+"""Characters; values that begin with the same ones are summed together."""
 
 
 def increments(record: UsageRecord, prices: InfrastructurePrices) -> Increments:
     found = Increments()
-    found.add(_of(record, prices))
+    _add(found, record, prices)
     if record.replaces:
-        found.add(_of(record.replaces, prices), sign=-1)
+        _add(found, record.replaces, prices, sign=-1)
     return found
 
 
@@ -41,23 +37,17 @@ def tags(metadata: Mapping[str, str]) -> list[str]:
     return [f"{name}={value[:TAG_VALUE_AT_MOST]}" for name, value in sorted(metadata.items())[:TAGS_AT_MOST]]
 
 
-def _of(record: UsageRecord, prices: InfrastructurePrices) -> dict[RollupKey, Counters]:
+def _add(found: Increments, record: UsageRecord, prices: InfrastructurePrices, *, sign: int = 1) -> None:
+    hour = f"{record.opened_at:%Y-%m-%dT%H}"
     whole = _of_request(record, prices)
     named = [(Kind.ALL, ALL), (Kind.ROUTE, record.route), (Kind.KEY, record.key_id)]
     named += [(Kind.TAG, tag) for tag in tags(record.metadata)]
-    found = {key: whole for kind, name in named for key in _periods(record, kind, name)}
-    found.update((key, whole) for key in _periods(record, Kind.ALL, ALL, owner=record.key_id))
+    for kind, name in named:
+        found.add(hour, kind, name, whole, sign=sign)
     for name in _candidates(record):
         part = _of_candidate(record, name)
-        for owner in ("", record.key_id):
-            found.update((key, part) for key in _periods(record, Kind.CANDIDATE, name, owner=owner))
-    return found
-
-
-def _periods(record: UsageRecord, kind: Kind, name: str, *, owner: str = "") -> Iterator[RollupKey]:
-    yield RollupKey(Period.TOTAL, kind, name, "", owner)
-    yield RollupKey(Period.DAY, kind, name, f"{record.opened_at:%Y-%m-%d}", owner)
-    yield RollupKey(Period.HOUR, kind, name, f"{record.opened_at:%Y-%m-%dT%H}", owner)
+        found.add(hour, Kind.CANDIDATE, name, part, sign=sign)
+        found.add(hour, Kind.KEY_CANDIDATE, f"{record.key_id}/{name}", part, sign=sign)
 
 
 def _of_request(record: UsageRecord, prices: InfrastructurePrices) -> Counters:

@@ -1,4 +1,4 @@
-"""Usage records and rollups as DynamoDB items and back. Pure; the keys are described in docs/data-model.md."""
+"""Usage records as DynamoDB items and back. Pure; the keys are described in docs/data-model.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from llm_router import dynamodb_values, json_text, positions
-from llm_router.rollups import Counters, Kind, Period, RollupKey
 from llm_router.usage import (
     Attempt,
     Cost,
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
     Item = dict[str, AttributeValueTypeDef]
-
-FIRST_SUM, LAST_SUM = "#", "~"
-"""Before and after every rollup of a partition: a start is a date or nothing."""
 
 _ALWAYS_KEPT = ("prompt", "cached_prompt", "completion")
 _RARE = tuple(kind.name for kind in fields(TokenUsage) if kind.name not in _ALWAYS_KEPT)
@@ -119,26 +115,6 @@ def logged_record(text: str) -> UsageRecord:
         return record_of(to_item({**values, "sk": values["position"]}))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no usage record: {type(error).__name__} {error}") from error
-
-
-def rollup_key(key: RollupKey) -> dict[str, str]:
-    return {"pk": rollup_partition(key.period, key.kind, key.owner), "sk": f"{key.start}#{key.name}"}
-
-
-def rollup_partition(period: Period, kind: Kind, owner: str = "") -> str:
-    """One of an owner has the same form as any other: a key's id stands after the kind."""
-    return f"rollups#{period}#{kind}" + (f"#{owner}" if owner else "")
-
-
-def rollup_place(item: Mapping[str, AttributeValueTypeDef]) -> tuple[str, str]:
-    """The start and the name of the rollup that an item holds; a name may have any characters."""
-    start, _, name = str(item["sk"]["S"]).partition("#")
-    return start, name
-
-
-def counters(item: Mapping[str, AttributeValueTypeDef]) -> Counters:
-    values = from_item(item)
-    return {name: value for name, value in values.items() if isinstance(value, Decimal)}
 
 
 def _attempt_values(attempt: Attempt) -> dict[str, object]:

@@ -150,10 +150,10 @@ class Statistics:
     def _sums(self, question: Question, kind: Kind) -> list[Sum]:
         found: list[Sum] = []
         for segment in _segments(question):
-            for each in self._checkpoints.sums(kind, segment=segment, owner=question.owner):
+            for each in self._checkpoints.sums(_kept(kind, question.owner), segment=segment):
                 if len(found) >= SUMS_AT_MOST:
                     raise TooManyGroupsError("There are too many groups to tell apart. Ask for a shorter time.")
-                found.append(each)
+                found += _of_owner(each, kind, question.owner)
         return found
 
     def _tail(self, checkpoint: Checkpoint) -> tuple[Increments, list[UsageRecord]]:
@@ -197,10 +197,27 @@ def _figures(
 def _of_tail(tail: Increments, question: Question, kind: Kind) -> Iterator[Sum]:
     """Its sums by the hour, from which all others follow."""
     hours = None if question.span is None else set(question.span.starts(Period.HOUR))
-    for key, counters in tail.by_key.items():
-        is_meant = (key.period, key.kind, key.owner) == (Period.HOUR, kind, question.owner)
-        if is_meant and (hours is None or key.start in hours):
-            yield Sum(key.start, key.name, counters)
+    for (hour, of), sums in tail.by_hour.items():
+        if of is _kept(kind, question.owner) and (hours is None or hour in hours):
+            for name, counters in sums.items():
+                yield from _of_owner(Sum(hour, name, counters), kind, question.owner)
+
+
+def _kept(kind: Kind, owner: str) -> Kind:
+    """Under which kind the sums stand: those of one key alone are among those of all keys."""
+    if not owner:
+        return kind
+    return {Kind.ALL: Kind.KEY, Kind.CANDIDATE: Kind.KEY_CANDIDATE}[kind]
+
+
+def _of_owner(found: Sum, kind: Kind, owner: str) -> list[Sum]:
+    """The sum under the name that it has for its owner; nothing where it is another's."""
+    if not owner:
+        return [found]
+    if kind is Kind.ALL:
+        return [found._replace(name=ALL)] if found.name == owner else []
+    mine, _, candidate = found.name.partition("/")
+    return [found._replace(name=candidate)] if mine == owner else []
 
 
 def _grouped(sums: Iterable[Sum], group: Callable[[Sum], str]) -> dict[str, Counters]:
