@@ -252,6 +252,52 @@ def test_stats_count_a_request_at_once_and_exactly(router):
     assert stats["providers"]["cheap"]["requests"] == 5
 
 
+def ask_stats(router, **parameters):
+    key = parameters.pop("key", None)
+    asked = handlers.event("stats") | {
+        "queryStringParameters": parameters or None,
+        "multiValueQueryStringParameters": {name: [value] for name, value in parameters.items()} or None,
+    }
+    if key:
+        asked["headers"] = asked["headers"] | {"authorization": f"Bearer {key.text}"}
+        asked["multiValueHeaders"] = asked["multiValueHeaders"] | {"authorization": [f"Bearer {key.text}"]}
+    return router.call(asked)
+
+
+def test_stats_are_told_apart_and_bounded_in_time_as_asked(router):
+    router.start()
+    router.generate({"prompt": "Hello", "metadata": {"team": "search"}})
+    router.generate({"prompt": "Hello", "model": "dear/big", "metadata": {"team": "ads"}})
+    status, _, stats = ask_stats(router, group_by="tag")
+    assert status == 200
+    assert [(row["tag"], row["requests"]) for row in stats["groups"]] == [("team=ads", 1), ("team=search", 1)]
+    assert sum(row["cost"] for row in stats["groups"]) == stats["totalCost"]
+    _, _, nothing = ask_stats(router, **{"from": "2020-01-01", "to": "2020-01-02"})
+    assert (nothing["totalRequests"], nothing["totalCost"], nothing["providers"]) == (0, 0, {})
+    status, _, refused = ask_stats(router, group_by="weekday")
+    assert (status, refused["error"]["param"]) == (400, "group_by")
+
+
+def test_a_caller_sees_what_its_own_key_used(router):
+    mine, other, operator = (issued_key(role) for role in (Role.CALLER, Role.CALLER, Role.OPERATOR))
+    router.start(REQUIRE_CLIENT_KEY="true")
+    for key in (mine, mine, other):
+        status, _, _ = router.generate(authorization=f"Bearer {key.text}")
+        assert status == 200
+    seen = [ask_stats(router, key=key)[2] for key in (mine, other, operator)]
+    assert [stats["totalRequests"] for stats in seen] == [2, 1, 3]
+    assert [stats["providers"]["cheap"]["requests"] for stats in seen] == [2, 1, 3]
+    status, _, body = ask_stats(router, key=mine, group_by="key")
+    assert (status, body["error"]["code"]) == (403, "operator_only")
+
+
+def issued_key(role):
+    issued = client_keys.issue(role=role, label="test", now=datetime.now(UTC))
+    item = {name: {"S": value} for name, value in issued.item.items()}
+    boto3.client("dynamodb").put_item(TableName=STATE_TABLE, Item=item)
+    return issued
+
+
 def test_a_breaker_that_opens_is_told_of(router):
     router.cheap.script = always(error(503))
     router.start()
@@ -378,9 +424,7 @@ def test_a_switch_that_makes_no_sense_is_refused(router, name, body, status, cod
 
 @pytest.mark.parametrize(("role", "status"), [(Role.OPERATOR, 200), (Role.CALLER, 403)])
 def test_only_an_operator_may_switch(router, role, status):
-    issued = client_keys.issue(role=role, label="test", now=datetime.now(UTC))
-    item = {name: {"S": value} for name, value in issued.item.items()}
-    boto3.client("dynamodb").put_item(TableName=STATE_TABLE, Item=item)
+    issued = issued_key(role)
     router.start(REQUIRE_CLIENT_KEY="true")
     answered, _, told = switch(router, "cheap", {"enabled": False}, authorization=f"Bearer {issued.text}")
     assert answered == status

@@ -1,7 +1,8 @@
 """Latency as counts in log-spaced buckets: sums of sketches are sketches, and a quantile is right to within 5%.
 
 Bucket n holds (GAMMA**(n-1), GAMMA**n] milliseconds, as in DDSketch (https://arxiv.org/abs/1908.10693) with a relative
-accuracy of 5%. Fixed buckets were chosen over a library's sketch because a counter each is what DynamoDB can add up.
+accuracy of 5%. Fixed buckets were chosen over a library's sketch because they are counters like all others: added, and
+taken back.
 """
 
 from __future__ import annotations
