@@ -196,6 +196,18 @@ def test_a_run_of_the_aggregation_that_a_late_insert_overtakes_reads_again_and_m
     assert books.aggregator.run(limit_s=60).records == 2
 
 
+def test_the_latest_records_are_read_and_no_page_more(books):
+    for _ in range(5):
+        books.ledger.insert(pending(books))
+        books.moving.move(1)
+    asked = []
+    books.client.meta.events.register("before-call.dynamodb.Query", lambda **called: asked.append(called))
+    shard = max(range(books.ledger.shards), key=lambda each: len(books.ledger.latest(9, shard=each)))
+    asked.clear()
+    assert len(books.ledger.latest(1, shard=shard)) == 1
+    assert len(asked) == 1
+
+
 def test_a_position_that_the_walk_has_passed_is_not_inserted_at(books, monkeypatch):
     lost, stale = settled(pending(books), at=books.moving.at), books.ledger.new_position()
     for _ in range(books.ledger.shards):

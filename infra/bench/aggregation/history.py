@@ -15,7 +15,7 @@ from llm_router.usage import NOTHING, Attempt, Cost, CostBasis, Outcome, RecordS
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-SHARDS = 32
+SHARDS = 8
 """The emulator sorts a whole partition for each page of it; short ones keep it below the client's patience."""
 CANDIDATES = ("groq/llama-3.1-8b-instant", "groq/openai/gpt-oss-20b", "openai/gpt-4o-mini", "openai/gpt-4.1-nano")
 ROUTES = ("auto", "strong", "mini")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -156,8 +157,7 @@ class Ledger:
 
     def latest(self, count: int, *, shard: int) -> list[UsageRecord]:
         """The shard's last records, newest first."""
-        records = self._query(shard, FIRST, LAST, page=count, forward=False)
-        return [record for record, _ in zip(records, range(count), strict=False)]
+        return list(islice(self._query(shard, FIRST, LAST, page=count, forward=False), count))
 
     def _query(self, shard: int, low: str, high: str, *, page: int, forward: bool) -> Iterator[UsageRecord]:
         start: dict[str, AttributeValueTypeDef] = {}
