@@ -13,10 +13,11 @@ import pytest
 import handlers
 from integration.tables import LEDGER_TABLE, STATE_TABLE
 from llm_router import aws, client_keys, fleet_items
+from llm_router.adapters import openai
 from llm_router.client_keys import Role
 from llm_router.fleet_store import FleetStore, Shared
 from llm_router.health import Health, OpenReason
-from llm_router.usage import Outcome, RecordState
+from llm_router.usage import CostBasis, Outcome, RecordState
 from provider_server import always, answer, completion, error, in_turn, slowly
 
 PAST = datetime.now(UTC) - timedelta(seconds=10)
@@ -438,6 +439,32 @@ def test_a_caller_may_shorten_the_deadline(router):
     router.cheap.script = router.dear.script = slowly(completion("Late."), seconds=3)
     status, _, body = router.start().generate(**{"x-router-timeout-s": "2.5"})
     assert (status, body["error"]["code"]) == (504, "deadline_exceeded")
+
+
+def test_a_callers_short_deadlines_leave_the_providers_breaker_closed(router):
+    """Its own limits are longer; that this caller would not wait says nothing to all others."""
+    router.cheap.script = router.dear.script = slowly(completion("Late."), seconds=3)
+    router.start()
+    for _ in range(4):
+        _, _, body = router.generate({"prompt": "Hi", "model": "cheap/small"}, **{"x-router-timeout-s": "1.6"})
+        assert [attempt["outcome"] for attempt in body["attempts"]] == ["out_of_time"]
+    _, _, told = router.call(handlers.event("providers"))
+    assert {candidate["state"] for candidate in told["candidates"]} == {"closed"}
+
+
+def test_a_request_that_we_cannot_put_into_words_costs_nothing_and_is_no_providers_failure(router, monkeypatch):
+    def fails(*_, **__):
+        raise MemoryError
+
+    router.start()
+    monkeypatch.setattr(openai, "build", fails)
+    for _ in range(3):
+        status, _, body = router.generate()
+        assert (status, body["error"]["code"]) == (502, "all_providers_failed")
+        assert [attempt["outcome"] for attempt in body["attempts"]] == ["unsent", "unsent"]
+    _, _, told = router.call(handlers.event("providers"))
+    assert {candidate["state"] for candidate in told["candidates"]} == {"closed"}
+    assert {(record.cost.usd, record.cost.basis) for record in router.records()} == {(0, CostBasis.EXACT)}
 
 
 @pytest.mark.parametrize("asked", ["", "soon", "0", "-1", "nan", "inf"])
