@@ -12,7 +12,7 @@ import pytest
 
 import handlers
 from integration.tables import LEDGER_TABLE, STATE_TABLE
-from llm_router import aws, client_keys, fleet_items
+from llm_router import client_keys, fleet_items
 from llm_router.adapters import openai
 from llm_router.client_keys import Role
 from llm_router.fleet_store import FleetStore, Shared
@@ -477,10 +477,10 @@ def test_a_deadline_that_is_no_time_is_refused(router, asked):
 # A half-open candidate.
 
 
-def test_while_another_probes_a_recovering_candidate_the_next_one_answers(router):
+def test_while_another_probes_a_recovering_candidate_the_next_one_answers(router, dynamodb):
     """And with nobody else to ask, it is asked all the same."""
     opened = Health(openings=1, reason=OpenReason.FAILING, opened_at=PAST, open_until=PAST)
-    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    store = FleetStore(lambda: dynamodb, table=STATE_TABLE)
     router.start()
     probed = opened.probed(now=datetime.now(UTC), lease_s=60)
     store.put("breaker#cheap/small", fleet_items.breaker_text(probed))
@@ -488,18 +488,18 @@ def test_while_another_probes_a_recovering_candidate_the_next_one_answers(router
     assert router.generate({"prompt": "Hi", "model": "cheap/small"})[2]["provider"] == "cheap"
 
 
-def test_a_probe_that_succeeds_closes_the_breaker_for_all(router):
+def test_a_probe_that_succeeds_closes_the_breaker_for_all(router, dynamodb):
     opened = Health(openings=1, reason=OpenReason.FAILING, opened_at=PAST, open_until=PAST)
-    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    store = FleetStore(lambda: dynamodb, table=STATE_TABLE)
     router.start()
     store.put("breaker#cheap/small", fleet_items.breaker_text(opened))
     assert router.generate()[2]["provider"] == "cheap"
     assert "breaker#cheap/small" not in store.read([Shared.FLEET])[Shared.FLEET]
 
 
-def test_a_probe_that_fails_is_not_repeated_while_another_candidate_is_able(router):
+def test_a_probe_that_fails_is_not_repeated_while_another_candidate_is_able(router, dynamodb):
     opened = Health(openings=1, reason=OpenReason.FAILING, opened_at=PAST, open_until=PAST)
-    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    store = FleetStore(lambda: dynamodb, table=STATE_TABLE)
     router.cheap.script = always(error(500))
     router.start()
     store.put("breaker#cheap/small", fleet_items.breaker_text(opened))
@@ -507,9 +507,9 @@ def test_a_probe_that_fails_is_not_repeated_while_another_candidate_is_able(rout
     assert len(router.cheap.calls) == 1
 
 
-def test_a_probe_that_is_repeated_at_once_keeps_its_lease(router):
+def test_a_probe_that_is_repeated_at_once_keeps_its_lease(router, dynamodb):
     """A first try that says nothing of the provider's health lets nobody else probe beside the second."""
-    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    store = FleetStore(lambda: dynamodb, table=STATE_TABLE)
     leases = []
 
     def look(_):

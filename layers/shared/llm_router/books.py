@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from llm_router import aws
 from llm_router.aggregator import Aggregator
 from llm_router.checkpoints import Checkpoints
 from llm_router.clock import Clock
 from llm_router.ledger import Ledger
 from llm_router.settings import Settings
 from llm_router.statistics import Statistics
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +25,15 @@ class Books:
     statistics: Statistics
 
 
-def of(read: Settings, clock: Clock) -> Books:
+def of(read: Settings, client: Callable[[], DynamoDBClient], clock: Clock) -> Books:
     ledger = Ledger(
-        aws.dynamodb,
+        client,
         table=read.ledger_table,
         shards=read.ledger_shards,
         retention_days=read.record_retention_days,
         clock=clock,
     )
-    checkpoints = Checkpoints(aws.dynamodb, table=read.ledger_table)
+    checkpoints = Checkpoints(client, table=read.ledger_table)
     prices = read.infrastructure_prices
     aggregator = Aggregator(ledger=ledger, checkpoints=checkpoints, prices=prices, clock=clock)
     statistics = Statistics(ledger=ledger, checkpoints=checkpoints, prices=prices, clock=clock)
