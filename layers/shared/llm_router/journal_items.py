@@ -46,12 +46,12 @@ def journal_partition(shard: int) -> str:
     return f"journal#{shard:02}"
 
 
-def moved_key(record: UsageRecord) -> dict[str, str]:
+def moved_key(request_id: str, *, day: date) -> dict[str, str]:
     """Of the mark that a record stands elsewhere than where its id says. It lies in no shard, so no walk meets it.
 
     There is one for each request, and those of a day of opening lie together, so that they are found by time.
     """
-    return {"pk": moved_partition(record.opened_at.astimezone(UTC).date()), "sk": record.request_id}
+    return {"pk": moved_partition(day), "sk": request_id}
 
 
 def moved_partition(day: date) -> str:

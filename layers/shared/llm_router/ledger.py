@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +164,13 @@ class Ledger:
         for item in self._items(partition, FIRST, LAST, page=page, forward=True):
             yield item["sk"]["S"], item["moved_to"]["S"]
 
+    def moved_to(self, request_id: str, *, day: date) -> str | None:
+        """The position of a request's record that stands elsewhere; None where no request of that day has moved so."""
+        key = journal_items.to_item(journal_items.moved_key(request_id, day=day))
+        with aws.asking("GetItem"):
+            answer = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True)
+            return answer["Item"]["moved_to"]["S"] if "Item" in answer else None
+
     def _query(self, shard: int, low: str, high: str, *, page: int, forward: bool) -> Iterator[UsageRecord]:
         partition = journal_items.journal_partition(shard)
         for item in self._items(partition, low, high, page=page, forward=forward):
@@ -269,7 +276,7 @@ class Ledger:
 
     def _mark_moved(self, record: UsageRecord) -> Any:
         mark = {
-            **journal_items.moved_key(record),
+            **journal_items.moved_key(record.request_id, day=record.opened_at.astimezone(UTC).date()),
             "moved_to": record.position,
             "expires_at": self._expires_at(record),
         }

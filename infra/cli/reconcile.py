@@ -1,0 +1,202 @@
+"""`llm-router reconcile`: what a provider says that was used, held against the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infra.cli import options, tables
+from infra.cli.routers import Router
+from infra.reconciliation import comparison, layouts, ledger_side, statement
+from infra.reconciliation.amounts import KINDS, Amounts
+from infra.reconciliation.comparison import COMPARED, Line, Tolerance
+from infra.reconciliation.layouts import Layout, UnknownLayoutError
+from infra.reconciliation.statement import Statement, UnreadableFileError
+from llm_router import json_text
+
+HEADINGS = {"requests": "requests", "input_tokens": "input", "output_tokens": "output", "usd": "USD"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """`statement` is what was read of the file, `lines` what came of holding it against the ledger."""
+
+    statement: Statement
+    provider: str
+    lines: Sequence[Line]
+
+    @property
+    def agrees(self) -> bool:
+        """Also what could not be read might differ."""
+        return not self.statement.unreadable and not any(line.differs for line in self.lines)
+
+
+class Money(click.ParamType[Decimal]):
+    """A Decimal."""
+
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        try:
+            amount = Decimal(value)
+        except InvalidOperation:
+            amount = Decimal("NaN")
+        if not amount.is_finite() or amount < 0:
+            self.fail(f"{value!r} is no amount: write 0.01", param, ctx)
+        return amount
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--provider", help="Whose export it is, as providers.yaml names it; where the file does not tell.")
+@click.option("--same", multiple=True, metavar="THEIRS=OURS", help="Two names of one model. May be repeated.")
+@click.option("--tolerance", type=Money(), default="0.01", show_default=True, help="USD that a line may be apart.")
+@click.option("--tolerance-tokens", type=click.IntRange(0), default=0, show_default=True, help="The same in tokens.")
+@click.option("--date-column", help="Where the file is none that is known by its header: the day or time, in UTC.")
+@click.option("--model-column", help="The model.")
+@click.option("--input-column", multiple=True, help="Tokens of prompts; several are added up. May be repeated.")
+@click.option("--output-column", multiple=True, help="Tokens of answers. May be repeated.")
+@click.option("--cost-column", multiple=True, help="USD. May be repeated.")
+@options.as_json
+@options.with_router
+def reconcile(
+    router: Router, *, file: Path, provider: str | None, same: tuple[str, ...], as_json: bool, **asked: Any
+) -> None:
+    """A provider's usage export (CSV) against the ledger, by day (UTC) and model.
+
+    Prints both sides of each line and the difference, the ledger's less the provider's. Exit code 1 where a line
+    differs by more than the tolerance, or could not be read.
+    """
+    names = _names(same)
+    read = _read(file, asked, provider)
+    whose = (provider or read.layout.provider).lower()
+    if not whose:
+        raise click.UsageError("The file does not tell whose it is: give --provider.")
+    tolerance = Tolerance(asked["tolerance_tokens"], asked["tolerance"])
+    found = _compared(router, read, whose, names, tolerance)
+    click.echo(json_text.encode(_document(found)) if as_json else "\n".join(_report(found)))
+    for bad in read.unreadable:
+        click.echo(f"line {bad.line} can't be read: {tables.shown(bad.reason)}", err=True)
+    if not found.agrees:
+        raise click.exceptions.Exit(1)
+
+
+def _names(same: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for pair in same:
+        theirs, equals, ours = pair.rpartition("=")
+        if not (theirs and equals and ours):
+            raise click.UsageError(f"--same {pair}: write THEIRS=OURS.")
+        found[theirs] = ours
+    return found
+
+
+def _read(file: Path, columns: Mapping[str, Any], provider: str | None) -> Statement:
+    try:
+        text = file.read_bytes().decode("utf-8")
+        return statement.read(text, lambda header: _layout(header, columns), provider=(provider or "").lower())
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{file} is no text in UTF-8: {error}") from error
+    except (UnknownLayoutError, UnreadableFileError) as error:
+        raise click.ClickException(f"{file}: {error}") from error
+
+
+def _layout(header: Sequence[str], columns: Mapping[str, Any]) -> Layout:
+    given = {
+        "input_tokens": columns["input_column"],
+        "output_tokens": columns["output_column"],
+        "usd": columns["cost_column"],
+    }
+    if not any([columns["date_column"], columns["model_column"], *given.values()]):
+        return layouts.recognised(header)
+    if not (columns["date_column"] and columns["model_column"] and any(given.values())):
+        raise click.UsageError("Name at least --date-column, --model-column and a column of tokens or costs.")
+    return layouts.named(header, day=columns["date_column"], model=columns["model_column"], amounts=given)
+
+
+def _compared(
+    router: Router, read: Statement, provider: str, same: Mapping[str, str], tolerance: Tolerance
+) -> Reconciliation:
+    """Over the days from the file's first to its last."""
+    days = [place.day for place in read.amounts]
+    if not days:
+        return Reconciliation(read, provider, [])
+    ours = ledger_side.counted(router.books.statistics, provider=provider, first=min(days), last=max(days))
+    theirs = comparison.under_our_names(read.amounts, {place.model for place in ours}, same)
+    return Reconciliation(read, provider, comparison.compared(theirs, ours, tolerance))
+
+
+def _report(found: Reconciliation) -> Iterator[str]:
+    layout = found.statement.layout
+    yield f"{layout.name}, against what the ledger counts for {found.provider}. The layout rests on {layout.rests_on}."
+    yield ""
+    if not found.lines:
+        yield "Neither side has anything."
+        return
+    kinds = [
+        kind for kind in COMPARED if any(line.provider and line.provider.of(kind) is not None for line in found.lines)
+    ]
+    yield tables.text(_headings(kinds), [_cells(line, kinds) for line in found.lines] + [_totals(found, kinds)])
+    differing = sum(line.differs for line in found.lines)
+    yield ""
+    yield f"{len(found.lines)} lines, {differing} of which differ." if differing else "Both sides agree."
+
+
+def _headings(kinds: Sequence[str]) -> list[str]:
+    amounts = [f"{HEADINGS[kind]} {side}" for kind in kinds for side in ("provider", "ledger", "difference")]
+    return ["day", "model", *amounts, ""]
+
+
+def _cells(line: Line, kinds: Sequence[str]) -> list[object]:
+    theirs, ours = line.provider or Amounts(), line.ledger or Amounts()
+    each = [value for kind in kinds for value in (theirs.of(kind), ours.of(kind), line.difference(kind))]
+    return [line.place.day, line.place.model, *each, _remark(line)]
+
+
+def _remark(line: Line) -> str:
+    unknown = f"{line.unknown} costs unknown" if line.unknown else ""
+    if line.missing:
+        return ", ".join(filter(None, [f"missing: {line.missing}", unknown]))
+    return ", ".join(filter(None, ["DIFFERS" if line.differs else "", unknown]))
+
+
+def _totals(found: Reconciliation, kinds: Sequence[str]) -> list[object]:
+    theirs, ours = comparison.totals(found.lines)
+    apart = [
+        value for kind in kinds for value in (theirs.of(kind), ours.of(kind), comparison.difference(theirs, ours, kind))
+    ]
+    return ["total", "", *apart, ""]
+
+
+def _document(found: Reconciliation) -> dict[str, object]:
+    theirs, ours = comparison.totals(found.lines)
+    return {
+        "layout": found.statement.layout.name,
+        "provider": found.provider,
+        "agrees": found.agrees,
+        "lines": [_line_document(line) for line in found.lines],
+        "totals": {"provider": _amounts(theirs), "ledger": _amounts(ours)},
+        "unreadable": [{"line": bad.line, "reason": bad.reason} for bad in found.statement.unreadable],
+    }
+
+
+def _line_document(line: Line) -> dict[str, object]:
+    return {
+        "day": line.place.day.isoformat(),
+        "model": line.place.model,
+        "provider": line.provider and _amounts(line.provider),
+        "ledger": line.ledger and _amounts(line.ledger),
+        "difference": {kind: line.difference(kind) for kind in COMPARED},
+        "unknownCosts": line.unknown,
+        "missing": line.missing,
+        "differs": line.differs,
+    }
+
+
+def _amounts(amounts: Amounts) -> dict[str, object]:
+    return {kind: amounts.of(kind) for kind in KINDS}
