@@ -71,6 +71,10 @@ test: setup  ## Unit, integration, contract and end-to-end tests
 faults: setup  ## Meet every fault of a provider at every door; prints what callers got, who was asked, how long it took
 	@$(PY) -m pytest tests/faults --show-capture=no --no-header --override-ini timeout=300
 
+.PHONY: command-line-page
+command-line-page: setup  ## Rewrite what docs/command-line.md shows of the commands themselves
+	@$(PY) -m infra.cli.page
+
 # --- Prices -----------------------------------------------------------------------------------------------------
 
 .PHONY: prices

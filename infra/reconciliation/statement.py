@@ -52,10 +52,11 @@ def read(text: str, choose: Callable[[Sequence[str]], Layout], *, provider: str 
     Raises UnreadableFileError, and what `choose` raises.
     """
     lines = csv.reader(text.removeprefix(BOM).splitlines(keepends=True), delimiter=_delimiter(text))
-    header: list[str] = []
-    while not any(header):
-        header = [cell.strip() for cell in next(lines, None) or _no_table(lines)]
-    return _statement(choose(header), header, lines, provider)
+    header = next((cells for cells in lines if any(cell.strip() for cell in cells)), None)
+    if header is None:
+        raise UnreadableFileError("The file is empty.")
+    names = [cell.strip() for cell in header]
+    return _statement(choose(names), names, lines, provider)
 
 
 def _statement(layout: Layout, header: Sequence[str], lines: Iterator[list[str]], provider: str) -> Statement:
@@ -151,7 +152,3 @@ def _day(text: str) -> date:
 def _delimiter(text: str) -> str:
     first = next((line for line in text.splitlines() if line.strip(BOM).strip()), "")
     return max(DELIMITERS, key=first.count)
-
-
-def _no_table(_: object) -> list[str]:
-    raise UnreadableFileError("The file is empty.")
