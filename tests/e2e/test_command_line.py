@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import subprocess
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +12,9 @@ from decimal import Decimal
 import pytest
 import simplejson
 
+from builders import record
 from e2e.local_run import ROOT, environment, started
+from llm_router import journal_items
 
 PROGRAM = ROOT / ".venv" / "bin" / "llm-router"
 
@@ -88,9 +91,16 @@ def billed(lines, *, provider):
     return write
 
 
-def test_replay_reads_the_log_of_the_run(command_line):
-    told = command_line("replay", "--json")
-    assert (told.returncode, decimals(told.stdout)["records"]) == (0, 0)
+def test_a_record_that_only_a_log_of_the_run_holds_comes_into_the_ledger_once(run, command_line):
+    lost = record(at=datetime.now(UTC) - timedelta(hours=1))
+    line = json.dumps({"event": "ledger.unwritten", "record": journal_items.log_text(lost)})
+    (run.state_dir / "log" / "server.log.1").write_text(f"{line}\n")
+    assert decimals(command_line("replay", "--json").stdout)["inserted"] == 1
+    assert decimals(command_line("replay", "--json").stdout)["there"] == 1
+    assert run.get("/stats").json()["totalCost"] == lost.cost.usd
+    shown = command_line("show", lost.request_id)
+    assert shown.returncode == 0
+    assert "Its opening was not written in time" in shown.stdout
 
 
 def test_no_run_is_told_with_what_to_do(command_line, tmp_path):

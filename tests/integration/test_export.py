@@ -183,6 +183,18 @@ def test_corrections_and_records_inserted_late_belong_to_the_hour_of_their_openi
     assert (later.requests, later.pending) == (0, 0)
 
 
+@pytest.mark.parametrize("apart_s", [-4.0, -0.2, 0.2, 4.0])
+def test_the_hour_is_that_of_the_opening_also_where_the_id_was_stamped_in_another(books, apart_s):
+    opened_at = START + timedelta(seconds=-0.1 if apart_s > 0 else 0.1)
+    books.moving.at = opened_at + timedelta(seconds=apart_s)
+    record = replace(pending(books), opened_at=opened_at)
+    books.ledger.insert(record)
+    books.ledger.settle(settled(record, at=books.moving.at))
+    for hour in (Span(START - HOUR, START), Span(START, START + HOUR)):
+        done, _ = lines_of(books, hour)
+        assert done.requests == hour.holds(opened_at) == as_summed(books, hour)["requests"]
+
+
 def test_no_more_is_read_than_the_range_needs(books):
     """A long history before and after the hour that is asked for."""
     for hours in (0, 24, 48):
