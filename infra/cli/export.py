@@ -57,7 +57,9 @@ def export(router: Router, *, since: str, until: str, kind: str, output: Path | 
         writer = Writer(Format(kind), file, router.cover.prices)
         done = exports.export(router.books, span, writer=writer, tell=Progress().tell)
     pending = f"; {done.pending:,} under way are left out" if done.pending else ""
-    click.echo(f"{done.requests:,} requests, {tables.decimal(done.counted_usd)} USD{pending}.", err=True)
+    click.echo(
+        f"{tables.counted(done.requests, 'request')}, {tables.decimal(done.counted_usd)} USD{pending}.", err=True
+    )
 
 
 def _warn_of_expired(since: datetime, retention_days: int) -> None:

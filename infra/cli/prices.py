@@ -15,6 +15,10 @@ from infra.prices import newest
 @click.group()
 def prices() -> None:
     """The catalogue of prices, which lies in the checkout and is deployed with it."""
+
+
+def require_published() -> None:
+    """They are developers' part of the set-up, which `make run` leaves out."""
     if importlib.util.find_spec("genai_prices") is None:
         raise click.ClickException("The published prices are not installed: run `make setup` in the checkout.")
 
@@ -22,7 +26,7 @@ def prices() -> None:
 @prices.command()
 def update() -> None:
     """Rewrite the catalogue from the installed data, and print what has changed."""
-    sys.stdout.flush()
+    require_published()
     if subprocess.run([sys.executable, "-m", "infra.prices.update"], check=False).returncode:
         raise click.ClickException("The catalogue was not written.")
 
@@ -34,6 +38,7 @@ def diff(*, as_json: bool) -> None:
 
     Fetches them from the package index. Exit code 1 where they differ.
     """
+    require_published()
     try:
         differs = newest.differences(["--json"] if as_json else [])
     except newest.NotFetchedError as error:

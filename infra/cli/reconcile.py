@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from llm_router import json_text
 HEADINGS = {"requests": "requests", "input_tokens": "input", "output_tokens": "output", "usd": "USD"}
 
 
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
     """`statement` is what was read of the file, `lines` what came of holding it against the ledger."""
@@ -34,6 +38,14 @@ class Reconciliation:
     def agrees(self) -> bool:
         """Also what could not be read might differ."""
         return not self.statement.unreadable and not any(line.differs for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """The provider whose export it is, and the ledger's names of models that have another with it."""
+
+    provider: str
+    same: Mapping[str, str]
 
 
 class Money(click.ParamType[Decimal]):
@@ -54,6 +66,8 @@ class Money(click.ParamType[Decimal]):
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--provider", help="Whose export it is, as providers.yaml names it; where the file does not tell.")
+@click.option("--from", "first", type=DAY, help="The first day, where it is not the file's own.")
+@click.option("--to", "last", type=DAY, help="The last day, which is included.")
 @click.option("--same", multiple=True, metavar="THEIRS=OURS", help="Two names of one model. May be repeated.")
 @click.option("--tolerance", type=Money(), default="0.01", show_default=True, help="USD that a line may be apart.")
 @click.option("--tolerance-tokens", type=click.IntRange(0), default=0, show_default=True, help="The same in tokens.")
@@ -74,11 +88,11 @@ def reconcile(
     """
     names = _names(same)
     read = _read(file, asked, provider)
-    whose = (provider or read.layout.provider).lower()
-    if not whose:
+    whose = Whose((provider or read.layout.provider).lower(), names)
+    if not whose.provider:
         raise click.UsageError("The file does not tell whose it is: give --provider.")
     tolerance = Tolerance(asked["tolerance_tokens"], asked["tolerance"])
-    found = _compared(router, read, whose, names, tolerance)
+    found = Reconciliation(read, whose.provider, _compared(router, read, whose, tolerance, _days(asked, read)))
     click.echo(json_text.encode(_document(found)) if as_json else "\n".join(_report(found)))
     for bad in read.unreadable:
         click.echo(f"line {bad.line} can't be read: {tables.shown(bad.reason)}", err=True)
@@ -119,16 +133,25 @@ def _layout(header: Sequence[str], columns: Mapping[str, Any]) -> Layout:
     return layouts.named(header, day=columns["date_column"], model=columns["model_column"], amounts=given)
 
 
-def _compared(
-    router: Router, read: Statement, provider: str, same: Mapping[str, str], tolerance: Tolerance
-) -> Reconciliation:
-    """Over the days from the file's first to its last."""
+def _days(asked: Mapping[str, Any], read: Statement) -> tuple[date, date] | None:
+    """The first and the last: those that are asked for, else the file's own."""
     days = [place.day for place in read.amounts]
-    if not days:
-        return Reconciliation(read, provider, [])
-    ours = ledger_side.counted(router.books.statistics, provider=provider, first=min(days), last=max(days))
-    theirs = comparison.under_our_names(read.amounts, {place.model for place in ours}, same)
-    return Reconciliation(read, provider, comparison.compared(theirs, ours, tolerance))
+    first, last = asked["first"], asked["last"]
+    if not days and not (first and last):
+        return None
+    return first.date() if first else min(days), last.date() if last else max(days)
+
+
+def _compared(
+    router: Router, read: Statement, whose: Whose, tolerance: Tolerance, days: tuple[date, date] | None
+) -> list[Line]:
+    if days is None:
+        return []
+    first, last = days
+    ours = ledger_side.counted(router.books.statistics, provider=whose.provider, first=first, last=last)
+    within = {place: counted for place, counted in read.amounts.items() if first <= place.day <= last}
+    theirs = comparison.under_our_names(within, {place.model for place in ours}, whose.same)
+    return comparison.compared(theirs, ours, tolerance)
 
 
 def _report(found: Reconciliation) -> Iterator[str]:
@@ -142,9 +165,15 @@ def _report(found: Reconciliation) -> Iterator[str]:
         kind for kind in COMPARED if any(line.provider and line.provider.of(kind) is not None for line in found.lines)
     ]
     yield tables.text(_headings(kinds), [_cells(line, kinds) for line in found.lines] + [_totals(found, kinds)])
-    differing = sum(line.differs for line in found.lines)
     yield ""
-    yield f"{len(found.lines)} lines, {differing} of which differ." if differing else "Both sides agree."
+    yield "Both sides agree." if found.agrees else _verdict(found)
+
+
+def _verdict(found: Reconciliation) -> str:
+    differing = sum(line.differs for line in found.lines)
+    unreadable = len(found.statement.unreadable)
+    unread = f"; {tables.counted(unreadable, 'line')} of the file could not be read" if unreadable else ""
+    return f"{tables.counted(len(found.lines), 'line')}, {differing} of which differ{unread}."
 
 
 def _headings(kinds: Sequence[str]) -> list[str]:

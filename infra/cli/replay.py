@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from infra.cli import options
+from infra.cli import options, tables
 from infra.cli.routers import Router
 from infra.records import replay as replays
 from infra.records.replay import EVENT, MEANINGS, Fate, Found
@@ -37,7 +37,7 @@ def replay(router: Router, *, file: Path | None, as_json: bool) -> None:
     found = replays.records(_lines(router, file))
     source = str(file) if file else router.log
     if not as_json:
-        click.echo(f"{len(found.records)} records with the event {EVENT} in {source}.")
+        click.echo(f"{tables.counted(len(found.records), 'record')} with the event {EVENT} in {source}.")
     fates = _restored(router, found)
     click.echo(_document(fates, found) if as_json else _table(fates), nl=bool(as_json or fates))
     if found.damaged:

@@ -42,5 +42,9 @@ def decimal(value: Decimal) -> str:
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _is_number(value: object) -> bool:
     return value is None or isinstance(value, int | Decimal)

@@ -1,4 +1,7 @@
-"""Fetches the newest published prices into a folder of its own and prints how they differ from the catalogue."""
+"""Fetches the newest published prices into a folder of its own and prints how they differ from the catalogue.
+
+In a process of its own, because this one may have loaded, or lack, the prices that are installed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from infra.prices.update import DIFFERS
+DIFFERS = 3
+"""The exit code of a comparison that finds differences: 1 is Python's own, of a failure."""
 
 
 class NotFetchedError(Exception):

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from infra.prices import limits, published
+from infra.prices.newest import DIFFERS
 
 CATALOGUE_FILE = Path(__file__).parents[2] / "layers/shared/llm_router/catalogue.json"
-
-DIFFERS = 3
-"""The exit code of a comparison that finds differences: 1 is Python's own, of a failure."""
 
 Row = dict[str, Any]
 Rows = Mapping[str, Mapping[str, Row | str]]

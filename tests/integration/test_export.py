@@ -249,7 +249,7 @@ def test_the_command_writes_a_file_and_says_how_much_it_is(books, command_line, 
     asked = ["export", "--from", str(day), "--to", str(day + DAY), "--format", "csv"]
     told = command_line(*asked, "--output", str(file))
     assert (told.exit_code, told.stdout) == (0, "")
-    assert "1 requests, 0.25 USD." in told.stderr
+    assert "1 request, 0.25 USD." in told.stderr
     assert command_line(*asked).stdout == file.read_text()
     (row,) = csv.DictReader(io.StringIO(file.read_text()))
     assert (row["request_id"], row["counted_usd"]) == (record.request_id, "0.25")

@@ -94,9 +94,20 @@ def test_a_line_that_a_side_lacks_is_told_with_the_side(reconcile, history):
 
 
 def test_a_line_that_cannot_be_read_is_no_agreement(reconcile, history):
-    told = reconcile([*rows_of(history), "Total,,1,2,3"])
+    told = reconcile([*rows_of(history), "Total,all,1,2,3"])
     assert told.exit_code == 1
-    assert "line 8 can't be read: 'Total' is no day" in told.stderr or "line 8 can't be read: no model" in told.stderr
+    assert "line 8 can't be read: 'Total' is no day" in told.stderr
+    assert "6 lines, 0 of which differ; 1 line of the file could not be read." in told.stdout
+
+
+def test_days_that_a_file_lacks_at_its_ends_are_compared_where_they_are_asked_for(reconcile, history):
+    first, *_, last = sorted({day for day, _ in history})
+    rows = [",".join([*place, *map(str, amounts)]) for place, amounts in history.items() if place[0] != last]
+    assert reconcile(rows, *EXACTLY).exit_code == 0
+    told = reconcile(rows, *EXACTLY, "--to", last)
+    assert told.exit_code == 1
+    assert told.stdout.count("missing: provider") == len([day for day, _ in history if day == last])
+    assert reconcile(rows_of(history), *EXACTLY, "--from", first, "--to", first).exit_code == 0
 
 
 def test_costs_that_the_ledger_does_not_know_are_told_beside_the_line(reconcile, books):
