@@ -122,20 +122,26 @@ def plan(case: Case) -> list[Reference]:
 def met(candidate: Reference, behaviour: Behaviour, remaining_s: float, *, others: bool) -> tuple[str, float, bool]:
     """The outcome, the time it took, and whether there was content."""
     reserve_s = min(RESERVE_S, remaining_s / 2) if others else 0.0
-    first_s = min(candidate.first_token_s, candidate.attempt_s, remaining_s - reserve_s)
-    if behaviour.kind == "silent" or behaviour.after_s >= first_s:
-        return "timeout", first_s, False
+    own_s, turn_s = min(candidate.first_token_s, candidate.attempt_s), remaining_s - reserve_s
+    if behaviour.kind == "silent" or behaviour.after_s >= min(own_s, turn_s):
+        return ran_out(own_s, turn_s), min(own_s, turn_s), False
     if behaviour.kind in STATUSES:
         return STATUSES[behaviour.kind], behaviour.after_s, False
     now_s = behaviour.after_s
     for gap_s in behaviour.gaps_s:
-        ends_s = min(now_s + candidate.idle_s, remaining_s)
-        if now_s + gap_s >= ends_s:
-            return "timeout", ends_s, True
+        idle_ends_s = now_s + candidate.idle_s
+        if now_s + gap_s >= min(idle_ends_s, remaining_s):
+            return ran_out(idle_ends_s, remaining_s), min(idle_ends_s, remaining_s), True
         now_s += gap_s
     if behaviour.kind == "stalls":
-        return "timeout", min(now_s + candidate.idle_s, remaining_s), True
+        idle_ends_s = now_s + candidate.idle_s
+        return ran_out(idle_ends_s, remaining_s), min(idle_ends_s, remaining_s), True
     return SPOKEN[behaviour.kind], now_s, True
+
+
+def ran_out(own_s: float, given_s: float) -> str:
+    """Whose time it was."""
+    return "timeout" if own_s <= given_s else "out_of_time"
 
 
 def following(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,7 @@ import yaml
 
 import streaming_provider
 from integration.conftest import LEDGER_TABLE, STATE_TABLE
-from llm_router import aws, journal_items, wiring
+from llm_router import journal_items, wiring
 from llm_router.usage import UsageRecord
 from streaming_provider import Script, StreamingProvider, StreamingServer
 
@@ -207,9 +208,9 @@ def serving(file: Path, providers: StreamingServer, **changes: str) -> Iterator[
         "REQUIRE_CLIENT_KEY": "false",
         "STAGE": "test",
     }
-    aws.dynamodb.cache_clear()
+    reach = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     logging.Logger.manager.loggerDict.pop("router", None)  # it would write to the output of the test before
-    app = wiring.router(environ | changes)
+    app = wiring.router(reach | environ | changes)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     loops: list[asyncio.AbstractEventLoop] = []
@@ -218,6 +219,7 @@ def serving(file: Path, providers: StreamingServer, **changes: str) -> Iterator[
         loops.append(asyncio.get_running_loop())
         await server.serve()
         await app.state.transport.close()
+        app.state.access.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve_until_stopped()))
     thread.start()
@@ -229,7 +231,6 @@ def serving(file: Path, providers: StreamingServer, **changes: str) -> Iterator[
     finally:
         server.should_exit = True
         thread.join()
-        aws.dynamodb.cache_clear()
 
 
 class Start(Protocol):

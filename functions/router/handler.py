@@ -11,16 +11,12 @@ gc.disable()
 
 from mangum import Mangum  # noqa: E402  # after the line above
 
-from llm_router import aws, wiring  # noqa: E402  # the same
+from llm_router import wiring  # noqa: E402  # the same
 
 # One event loop for the life of the environment: the HTTP client's connections belong to it.
 asyncio.set_event_loop(asyncio.new_event_loop())
 
 handler = Mangum(wiring.router(os.environ), lifespan="off")
-
-# At the start Lambda lends a whole processor, at the first request no more: what makes that one slow is made here.
-aws.dynamodb()
-aws.ssm()
 
 gc.freeze()  # nor is it looked through at any request
 gc.enable()

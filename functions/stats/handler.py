@@ -10,13 +10,12 @@ gc.disable()
 
 from aws_lambda_powertools.utilities.typing import LambdaContext  # noqa: E402  # after the line above
 
-from llm_router import aws, stats_wiring  # noqa: E402  # the same
+from llm_router import aws_session, stats_wiring  # noqa: E402  # the same
 
 _job = stats_wiring.stats_job(os.environ)
 
 # At the start Lambda lends a whole processor, at the first run no more: what makes that one slow is made here.
-aws.dynamodb()
-aws.s3()
+aws_session.s3()
 
 gc.freeze()  # nor is it looked through at any run
 gc.enable()

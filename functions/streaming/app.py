@@ -8,13 +8,9 @@ import os
 # What is imported stays. Looking for garbage in it meanwhile would be a tenth of the cold start.
 gc.disable()
 
-from llm_router import aws, wiring  # noqa: E402  # after the line above
+from llm_router import wiring  # noqa: E402  # after the line above
 
 app = wiring.router(os.environ)
-
-# At the start Lambda lends a whole processor, at the first request no more: what makes that one slow is made here.
-aws.dynamodb()
-aws.ssm()
 
 gc.freeze()  # nor is it looked through at any request
 gc.enable()

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.local import processes, template
 from infra.local.addresses import is_loopback
-from llm_router import aws, wiring
+from llm_router import aws_session, wiring
 
 PAGE_SUFFIXES = {".html", ".js", ".css", ".svg", ".json"}
 GENERATE_META = '<meta name="generate-url" content="">'
@@ -42,7 +42,7 @@ class Page:
         await response(scope, receive, send)
 
     def _read(self, name: str) -> tuple[bytes, str]:
-        found = aws.s3().get_object(Bucket=self._bucket, Key=name)
+        found = aws_session.s3().get_object(Bucket=self._bucket, Key=name)
         body = found["Body"].read()
         if name == "index.html" and self._has_prompt_box:
             body = body.replace(GENERATE_META.encode(), GENERATE_META.replace('""', '"/generate"').encode())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +14,25 @@ NOTE = "run.json"
 """While a run is up: what other commands need to know of it."""
 
 
+ROOM_AT_LEAST_BYTES = 50_000_000
+"""Enough for the embedded AWS to save its state, and for what comes until it is noticed that there is no more."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
 class StateDirError(Exception):
     """The folder can't be used; says why and what to do."""
 
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Nothing is written before it is held. The lock goes with the process, however it ends. Raises StateDirError."""
+    """Nothing is written before it is held. The lock goes with the process, however it ends.
+
+    Raises StateDirError, also for a disk that fills up while it is held.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        check_room(directory)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StateDirError(
@@ -32,10 +44,27 @@ def held(directory: Path) -> Iterator[None]:
         (directory / NOTE).unlink(missing_ok=True)  # of a run that was killed
         try:
             yield
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise _full(directory) from error
+            raise
         finally:
             (directory / NOTE).unlink(missing_ok=True)
     finally:
         os.close(lock)
+
+
+def check_room(directory: Path) -> None:
+    """Raises StateDirError where there is not enough left: what is paid for could not be written down."""
+    if shutil.disk_usage(directory).free < ROOM_AT_LEAST_BYTES:
+        raise _full(directory)
+
+
+def _full(directory: Path) -> StateDirError:
+    return StateDirError(
+        f"STATE_DIR: the disk of {directory} has less than {ROOM_AT_LEAST_BYTES // 1_000_000} MB left, so what "
+        "requests cost could go unrecorded.\nMake room, or choose another: STATE_DIR=<folder> make run"
+    )
 
 
 def _take(lock: int, directory: Path) -> None:

@@ -109,9 +109,10 @@ class Run:
         self._tell_unwritten()
 
     def watch(self) -> None:
-        """Return never; raises StartError when a process ends by itself."""
+        """Return never; raises StartError when a process ends by itself, StateDirError when the disk is nearly full."""
         while True:
             self._tell_unwritten()
+            state_dir.check_room(self.wishes.state_dir)
             for child in self.children:
                 if child.has_ended:
                     raise StartError(_ended(child))

@@ -28,7 +28,7 @@ import served_router
 from faults import certificates
 from faults.faults import ATTEMPT_S, FAULTS, FIRST_TOKEN_S, IDLE_S, Expected, Fault, Line
 from integration.tables import LEDGER_TABLE
-from llm_router import journal_items
+from llm_router import journal_items, tls
 from llm_router.usage import UsageRecord
 from served_router import ServedRouter, decoded, priced
 from streaming_provider import StreamingProvider, StreamingServer, says
@@ -236,6 +236,8 @@ def met(folder: Path, dynamodb: DynamoDBClient) -> Iterator[Table]:
         street.move_in(CELLS)
         # The only way in: the library trusts this file's authorities and no environment variable.
         open_things.enter_context(mock.patch.object(certifi, "where", return_value=str(trusted.file)))
+        tls.context.cache_clear()
+        open_things.callback(tls.context.cache_clear)
         routers = {}
         for number, way in enumerate(WAYS):
             file = folder / f"providers-{number}.yaml"

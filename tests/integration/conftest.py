@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
 from moto import mock_aws
+from moto.server import ThreadedMotoServer
 
 from infra.cli import entry
 from infra.local import template
@@ -66,8 +67,20 @@ class Books:
         return self.checkpoints.total(kind, name)
 
 
+@pytest.fixture(scope="session")
+def moto_over_http():
+    """The address at which moto answers for what this process holds: the functions' own client speaks HTTP."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
 @pytest.fixture
-def dynamodb():
+def dynamodb(moto_over_http, monkeypatch):
+    for service in ("DYNAMODB", "SSM"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", moto_over_http)
     with mock_aws():
         client = boto3.client("dynamodb")
         template.create_table(client, logical_name="LedgerTable", name=LEDGER_TABLE)

@@ -10,7 +10,7 @@ import simplejson
 
 import handlers
 from integration.tables import LEDGER_TABLE, STATE_TABLE
-from llm_router import aws, journal_items
+from llm_router import journal_items
 from provider_server import always, completion
 
 DEAR_FIRST = """
@@ -41,8 +41,6 @@ class Router:
         self._handler = None
 
     def start(self, **changes):
-        aws.dynamodb.cache_clear()
-        aws.ssm.cache_clear()
         logging.Logger.manager.loggerDict.pop("router", None)  # it would write to the output of the test before
         for name, value in (self.environ | changes).items():
             self.monkeypatch.setenv(name, value)
@@ -55,6 +53,7 @@ class Router:
         if self._handler:
             transport = self._handler.app.state.transport
             asyncio.get_event_loop().run_until_complete(transport.close())
+            self._handler.app.state.access.close()
 
     def call(self, event, **context):
         response = self._handler(event, handlers.Context(**context))

@@ -30,7 +30,7 @@ from streaming_provider import (
     text_events,
 )
 
-PATIENT = Limits(first_content_s=30.0, one_piece_s=30.0, idle_s=30.0, total_s=30.0)
+PATIENT = Limits(first_content_s=30.0, one_piece_s=30.0, idle_s=30.0, before_content_s=30.0, total_s=30.0)
 SHORT_S = 0.2
 
 
@@ -300,6 +300,7 @@ NO_FIRST_TOKEN = replace(PATIENT, first_content_s=SHORT_S)
 ONE_PIECE = replace(PATIENT, one_piece_s=SHORT_S)
 NO_SILENCE = replace(PATIENT, idle_s=SHORT_S)
 NO_TIME = replace(PATIENT, total_s=SHORT_S)
+NO_TURN = replace(PATIENT, before_content_s=SHORT_S)
 
 
 @pytest.mark.parametrize(
@@ -312,13 +313,27 @@ NO_TIME = replace(PATIENT, total_s=SHORT_S)
         pytest.param(silent(WORD), NO_SILENCE, id="silence after content"),
         pytest.param(only_comments(WORD), NO_SILENCE, id="comments are silence"),
         pytest.param(only_comments(*text_events("Hello.")), NO_SILENCE, id="comments after the finish reason"),
-        pytest.param(silent(WORD), NO_TIME, id="the deadline"),
         pytest.param(silent(content_type="application/json"), ONE_PIECE, id="headers of an answer in one piece"),
     ],
 )
 def test_silence_ends_an_attempt_and_the_connection(exchanges, script, limits):
     reading, _ = exchanges.read(script, limits=limits)
     assert reading.outcome is Outcome.TIMEOUT
+    assert reading.may_be_billed
+
+
+@pytest.mark.parametrize(
+    ("script", "limits"),
+    [
+        pytest.param(lambda wire: wire.wait_for_hang_up(), NO_TURN, id="no answer at all"),
+        pytest.param(silent(ROLE), NO_TURN, id="no content"),
+        pytest.param(silent(content_type="application/json"), NO_TURN, id="headers of an answer in one piece"),
+        pytest.param(silent(WORD), NO_TIME, id="in the middle"),
+    ],
+)
+def test_a_candidate_that_was_given_less_than_its_own_limits_is_not_said_to_have_failed(exchanges, script, limits):
+    reading, _ = exchanges.read(script, limits=limits)
+    assert reading.outcome is Outcome.OUT_OF_TIME
     assert reading.may_be_billed
 
 

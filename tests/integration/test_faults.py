@@ -13,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import handlers
-from llm_router import aws
 from provider_server import always, completion, serving
 
 FAULTS = {
@@ -80,7 +79,6 @@ def start(monkeypatch, tmp_path):
             }
             for name, value in (environ | changes).items():
                 monkeypatch.setenv(name, value)
-            aws.dynamodb.cache_clear()
             logging.Logger.manager.loggerDict.pop("router", None)
             return handlers.load("router"), provider
 
@@ -89,7 +87,6 @@ def start(monkeypatch, tmp_path):
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
     asyncio.set_event_loop(None)
-    aws.dynamodb.cache_clear()
 
 
 def call(handler, event):

@@ -12,11 +12,12 @@ import pytest
 
 import handlers
 from integration.tables import LEDGER_TABLE, STATE_TABLE
-from llm_router import aws, client_keys, fleet_items
+from llm_router import client_keys, fleet_items
+from llm_router.adapters import openai
 from llm_router.client_keys import Role
 from llm_router.fleet_store import FleetStore, Shared
 from llm_router.health import Health, OpenReason
-from llm_router.usage import Outcome, RecordState
+from llm_router.usage import CostBasis, Outcome, RecordState
 from provider_server import always, answer, completion, error, in_turn, slowly
 
 PAST = datetime.now(UTC) - timedelta(seconds=10)
@@ -440,6 +441,32 @@ def test_a_caller_may_shorten_the_deadline(router):
     assert (status, body["error"]["code"]) == (504, "deadline_exceeded")
 
 
+def test_a_callers_short_deadlines_leave_the_providers_breaker_closed(router):
+    """Its own limits are longer; that this caller would not wait says nothing to all others."""
+    router.cheap.script = router.dear.script = slowly(completion("Late."), seconds=3)
+    router.start()
+    for _ in range(4):
+        _, _, body = router.generate({"prompt": "Hi", "model": "cheap/small"}, **{"x-router-timeout-s": "1.6"})
+        assert [attempt["outcome"] for attempt in body["attempts"]] == ["out_of_time"]
+    _, _, told = router.call(handlers.event("providers"))
+    assert {candidate["state"] for candidate in told["candidates"]} == {"closed"}
+
+
+def test_a_request_that_we_cannot_put_into_words_costs_nothing_and_is_no_providers_failure(router, monkeypatch):
+    def fails(*_, **__):
+        raise MemoryError
+
+    router.start()
+    monkeypatch.setattr(openai, "build", fails)
+    for _ in range(3):
+        status, _, body = router.generate()
+        assert (status, body["error"]["code"]) == (502, "all_providers_failed")
+        assert [attempt["outcome"] for attempt in body["attempts"]] == ["unsent", "unsent"]
+    _, _, told = router.call(handlers.event("providers"))
+    assert {candidate["state"] for candidate in told["candidates"]} == {"closed"}
+    assert {(record.cost.usd, record.cost.basis) for record in router.records()} == {(0, CostBasis.EXACT)}
+
+
 @pytest.mark.parametrize("asked", ["", "soon", "0", "-1", "nan", "inf"])
 def test_a_deadline_that_is_no_time_is_refused(router, asked):
     status, _, body = router.start().generate(**{"x-router-timeout-s": asked})
@@ -450,10 +477,10 @@ def test_a_deadline_that_is_no_time_is_refused(router, asked):
 # A half-open candidate.
 
 
-def test_while_another_probes_a_recovering_candidate_the_next_one_answers(router):
+def test_while_another_probes_a_recovering_candidate_the_next_one_answers(router, dynamodb):
     """And with nobody else to ask, it is asked all the same."""
     opened = Health(openings=1, reason=OpenReason.FAILING, opened_at=PAST, open_until=PAST)
-    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    store = FleetStore(lambda: dynamodb, table=STATE_TABLE)
     router.start()
     probed = opened.probed(now=datetime.now(UTC), lease_s=60)
     store.put("breaker#cheap/small", fleet_items.breaker_text(probed))
@@ -461,18 +488,18 @@ def test_while_another_probes_a_recovering_candidate_the_next_one_answers(router
     assert router.generate({"prompt": "Hi", "model": "cheap/small"})[2]["provider"] == "cheap"
 
 
-def test_a_probe_that_succeeds_closes_the_breaker_for_all(router):
+def test_a_probe_that_succeeds_closes_the_breaker_for_all(router, dynamodb):
     opened = Health(openings=1, reason=OpenReason.FAILING, opened_at=PAST, open_until=PAST)
-    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    store = FleetStore(lambda: dynamodb, table=STATE_TABLE)
     router.start()
     store.put("breaker#cheap/small", fleet_items.breaker_text(opened))
     assert router.generate()[2]["provider"] == "cheap"
     assert "breaker#cheap/small" not in store.read([Shared.FLEET])[Shared.FLEET]
 
 
-def test_a_probe_that_fails_is_not_repeated_while_another_candidate_is_able(router):
+def test_a_probe_that_fails_is_not_repeated_while_another_candidate_is_able(router, dynamodb):
     opened = Health(openings=1, reason=OpenReason.FAILING, opened_at=PAST, open_until=PAST)
-    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    store = FleetStore(lambda: dynamodb, table=STATE_TABLE)
     router.cheap.script = always(error(500))
     router.start()
     store.put("breaker#cheap/small", fleet_items.breaker_text(opened))
@@ -480,9 +507,9 @@ def test_a_probe_that_fails_is_not_repeated_while_another_candidate_is_able(rout
     assert len(router.cheap.calls) == 1
 
 
-def test_a_probe_that_is_repeated_at_once_keeps_its_lease(router):
+def test_a_probe_that_is_repeated_at_once_keeps_its_lease(router, dynamodb):
     """A first try that says nothing of the provider's health lets nobody else probe beside the second."""
-    store = FleetStore(aws.dynamodb, table=STATE_TABLE)
+    store = FleetStore(lambda: dynamodb, table=STATE_TABLE)
     leases = []
 
     def look(_):

@@ -12,7 +12,7 @@ import simplejson
 import handlers
 from integration.records import CHEAP, STEADY, attempt, pending, settled
 from integration.tables import LEDGER_TABLE, STATE_TABLE
-from llm_router import aws
+from llm_router import aws_session
 from llm_router.clock import Clock
 from llm_router.errors import SettingsError, StoreError
 from llm_router.ledger import Ledger
@@ -52,8 +52,7 @@ def stats(dynamodb, monkeypatch):
     }
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    aws.dynamodb.cache_clear()
-    aws.s3.cache_clear()
+    aws_session.s3.cache_clear()
     boto3.client("s3").create_bucket(Bucket="page")
     return Now(dynamodb)
 

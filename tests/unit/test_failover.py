@@ -39,6 +39,7 @@ TABLE = {
     Outcome.OVERLOADED: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.COUNTS),
     Outcome.RATE_LIMITED: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.RATE_LIMITED),
     Outcome.TIMEOUT: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.COUNTS),
+    Outcome.OUT_OF_TIME: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.NONE),
     Outcome.CUT: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.COUNTS),
     Outcome.MALFORMED: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.COUNTS),
     Outcome.REFUSED: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.REFUSED),
@@ -47,6 +48,7 @@ TABLE = {
     Outcome.BAD_REQUEST: (ON_TO_ANOTHER_PROVIDER, None, BreakerEffect.NONE),
     Outcome.STREAM_REFUSED: (AGAIN_AT_ONCE, ON_TO_NEXT, BreakerEffect.NONE),
     Outcome.ABANDONED: (None, None, BreakerEffect.NONE),
+    Outcome.UNSENT: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.NONE),
     Outcome.UNKNOWN: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.NONE),
 }
 
@@ -190,28 +192,20 @@ def test_where_there_is_no_time_for_a_pause_the_next_candidate_is_tried():
 
 
 @pytest.mark.parametrize(
-    ("own_s", "remaining_s", "others_left", "limit_s"),
-    [
-        (60.0, 28.0, False, 28.0),
-        (60.0, 28.0, True, 18.0),
-        (60.0, 8.0, True, 4.0),
-        (5.0, 28.0, True, 5.0),
-        (5.0, 3.0, False, 3.0),
-    ],
+    ("remaining_s", "others_left", "turn_s"),
+    [(28.0, False, 28.0), (28.0, True, 18.0), (8.0, True, 4.0)],
 )
-def test_an_attempt_leaves_the_next_candidate_enough_time(own_s, remaining_s, others_left, limit_s):
-    tried = candidate(timeout_s=own_s)
-    assert failover.attempt_limit_s(tried, remaining_s=remaining_s, others_left=others_left) == limit_s
+def test_an_attempt_leaves_the_next_candidate_enough_time(remaining_s, others_left, turn_s):
+    assert failover.turn_s(remaining_s=remaining_s, others_left=others_left) == turn_s
 
 
 @settings(deadline=None)
-@given(st.floats(0.1, 900), st.floats(0.5, 900), st.booleans())
-def test_an_attempt_never_passes_its_own_limit_or_the_deadline(own_s, remaining_s, others_left):
-    tried = candidate(timeout_s=own_s)
-    limit_s = failover.attempt_limit_s(tried, remaining_s=remaining_s, others_left=others_left)
-    assert 0 < limit_s <= min(own_s, remaining_s)
+@given(st.floats(0.5, 900), st.booleans())
+def test_a_turn_never_passes_the_deadline(remaining_s, others_left):
+    turn_s = failover.turn_s(remaining_s=remaining_s, others_left=others_left)
+    assert 0 < turn_s <= remaining_s
     if others_left:
-        assert remaining_s - limit_s >= min(failover.RESERVED_FOR_NEXT_S, remaining_s / 2) * (1 - 1e-9)
+        assert remaining_s - turn_s >= min(failover.RESERVED_FOR_NEXT_S, remaining_s / 2) * (1 - 1e-9)
 
 
 # The whole walk, over plans and outcomes of any kind.

@@ -16,7 +16,7 @@ EXACTLY = Context(prec=99)
 decimals = st.builds(
     lambda digits, exponent: Decimal(digits).scaleb(exponent, EXACTLY),
     st.integers(-(10**38) + 1, 10**38 - 1),
-    st.integers(-40, 20),
+    st.integers(-40, 2),
 )
 texts = st.text(st.characters(exclude_categories=[]))
 values = st.recursive(
@@ -49,6 +49,26 @@ def test_a_decimal_is_written_as_a_plain_literal(text, literal):
 def test_no_digit_of_a_decimal_is_lost_and_no_exponent_written(value):
     written = json_text.encode(value)
     assert set(written) <= set(b"-.0123456789")
+    assert json_text.decode(written) == value
+
+
+@pytest.mark.parametrize("text", ["1e401", "-1e-401", "1e999999999", "1e99999999999999999999", "0." + "1" * 1000])
+def test_a_number_past_all_meaning_is_not_read(text):
+    with pytest.raises(ValueError, match="number"):
+        json_text.decode(text.encode())
+
+
+@settings(deadline=None)
+@given(st.lists(st.from_regex(r"-?[1-9]\.?[0-9]{1,5}[eE][-+]?[0-9]{1,3}", fullmatch=True)))
+def test_no_number_is_written_much_longer_than_it_was_read(texts):
+    """A short body must not become a long one upstream."""
+    body = f"[{','.join(texts)}]".encode()
+    try:
+        value = json_text.decode(body)
+    except ValueError:
+        return
+    written = json_text.encode(value)
+    assert len(written) <= 10 * len(body)
     assert json_text.decode(written) == value
 
 

@@ -9,10 +9,10 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from llm_router import aws, stats_wiring
+from llm_router import aws_access, stats_wiring
 
 READ_UNIT_BYTES = 4096
 TRANSACTED_WRITE_UNITS = 2
@@ -28,22 +28,37 @@ class Counts:
         self.write_units = 0
         self.transactions = 0
 
-    def note_answer(self, *, model: Any, parsed: Mapping[str, Any], **_: object) -> None:
-        name = model.name
-        if name == "Query":
+    def note(self, operation: str, asked: Mapping[str, Any], parsed: Mapping[str, Any]) -> None:
+        if operation == "query":
             items = parsed["Items"]
             self.records += sum(item["pk"]["S"].startswith("journal#") for item in items)
             self.read_units += max(1, math.ceil(sum(map(_bytes, items)) / READ_UNIT_BYTES))
-        elif name == "BatchGetItem":
+        elif operation == "batch_get_item":
             found = [item for items in parsed["Responses"].values() for item in items]
             self.read_units += sum(max(1, math.ceil(_bytes(item) / READ_UNIT_BYTES)) for item in found)
-        elif name == "GetItem":
+        elif operation == "get_item":
             self.read_units += max(1, math.ceil(_bytes(parsed.get("Item", {})) / READ_UNIT_BYTES))
-
-    def note_call(self, *, model: Any, params: Mapping[str, Any], **_: object) -> None:
-        if model.name == "TransactWriteItems":
+        elif operation == "transact_write_items":
             self.transactions += 1
-            self.write_units += TRANSACTED_WRITE_UNITS * json.loads(params["body"])["TransactItems"].__len__()
+            self.write_units += TRANSACTED_WRITE_UNITS * len(asked["TransactItems"])
+
+
+class Counted:
+    """The client that the function has, each of its calls noted."""
+
+    def __init__(self, client: object, counts: Counts) -> None:
+        self._client = client
+        self._counts = counts
+
+    def __getattr__(self, operation: str) -> Callable[..., Mapping[str, Any]]:
+        ask = getattr(self._client, operation)
+
+        def noted(**asked: object) -> Mapping[str, Any]:
+            answer: Mapping[str, Any] = ask(**asked)
+            self._counts.note(operation, asked, answer)
+            return answer
+
+        return noted
 
 
 def _bytes(item: Mapping[str, Mapping[str, Any]]) -> int:
@@ -70,11 +85,9 @@ def main() -> int:
     parser.add_argument("--limit-s", type=float, required=True, help="the function's timeout")
     limit_s: float = parser.parse_args().limit_s
     counts = Counts()
-    events = aws.dynamodb().meta.events
-    events.register("after-call.dynamodb", counts.note_answer)
-    events.register("before-call.dynamodb", counts.note_call)
+    client: Any = Counted(aws_access.read(os.environ).dynamodb(), counts)
     began_s, began_cpu_s = time.monotonic(), time.process_time()
-    report = stats_wiring.stats_job(os.environ).run(limit_s=limit_s)
+    report = stats_wiring.stats_job(os.environ, dynamodb=lambda: client).run(limit_s=limit_s)
     taken = {
         "added": report["records"],
         "behind_s": report["behind_s"],

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llm_router import aws
 from llm_router.aggregator import Aggregator
 from llm_router.checkpoints import Checkpoints
 from llm_router.clock import Clock
@@ -37,14 +36,14 @@ class Cover:
     prices: InfrastructurePrices
 
 
-def of(read: Settings, clock: Clock) -> Books:
+def of(read: Settings, client: Callable[[], DynamoDBClient], clock: Clock) -> Books:
     cover = Cover(
         table=read.ledger_table,
         shards=read.ledger_shards,
         retention_days=read.record_retention_days,
         prices=read.infrastructure_prices,
     )
-    return opened(aws.dynamodb, cover, clock)
+    return opened(client, cover, clock)
 
 
 def opened(client: Callable[[], DynamoDBClient], cover: Cover, clock: Clock) -> Books:

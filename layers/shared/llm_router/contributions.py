@@ -14,7 +14,17 @@ from llm_router.infrastructure import InfrastructurePrices
 from llm_router.rollups import ALL, LATENCY, Counters, Increments, Kind
 from llm_router.usage import Attempt, Cost, CostBasis, Outcome, RecordState, UsageRecord
 
-THE_REQUESTS_OWN = frozenset({Outcome.SUCCESS, Outcome.CONTEXT_LENGTH, Outcome.CONTENT_FILTER, Outcome.BAD_REQUEST})
+THE_REQUESTS_OWN = frozenset(
+    {
+        Outcome.SUCCESS,
+        Outcome.CONTEXT_LENGTH,
+        Outcome.CONTENT_FILTER,
+        Outcome.BAD_REQUEST,
+        Outcome.OUT_OF_TIME,
+        Outcome.ABANDONED,
+        Outcome.UNSENT,
+    }
+)
 """Outcomes that say nothing against the provider."""
 
 TAGS_AT_MOST = 5

@@ -262,35 +262,42 @@ class Dispatcher:
     ) -> Reading:
         candidate = step.candidate
         streamed = candidate.name not in self.unstreamed and Feature.AUDIO not in request.prompt.needs
+        key = request.keys.get(candidate.provider.name)
         try:
-            key = request.keys.get(candidate.provider.name)
-            exchange = Exchange(
-                transport=self.transport,
-                request=openai.build(
-                    request.prompt, candidate=candidate, key=key, output_cap=output_cap, streamed=streamed
-                ),
-                limits=self._limits(request, trial, candidate, streamed=streamed),
-                asked=_asked(request.prompt),
-                show=_show(request, trial, candidate),
-                fresh=step.fresh,
+            upstream = openai.build(
+                request.prompt, candidate=candidate, key=key, output_cap=output_cap, streamed=streamed
             )
-            try:
-                return await exchange.read(before_body=opening.acknowledged, now=self.clock.now)
-            finally:
-                trial.has_shown, trial.closing = exchange.has_shown, exchange.closing
+        except Exception:  # as below; and nothing of it is the provider's, which was not asked
+            self.logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
+            return Reading(Outcome.UNSENT)
+        exchange = Exchange(
+            transport=self.transport,
+            request=upstream,
+            limits=self._limits(request, trial, candidate, streamed=streamed),
+            asked=_asked(request.prompt),
+            show=_show(request, trial, candidate),
+            fresh=step.fresh,
+        )
+        try:
+            return await exchange.read(before_body=opening.acknowledged, now=self.clock.now)
         except Exception:  # the boundary of an attempt: a fault of ours must not cost the caller the other candidates
             self.logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
-            return Reading(Outcome.MALFORMED, may_be_billed=True)
+            return Reading(Outcome.MALFORMED, may_be_billed=exchange.progress.sent_body)
+        finally:
+            trial.has_shown, trial.closing = exchange.has_shown, exchange.closing
 
     def _limits(self, request: _Request, trial: _Trial, candidate: Candidate, *, streamed: bool) -> Limits:
         remaining_s = self._remaining_s(request)
         others = failover.has_more(
             request.plan.candidates, candidate, route=request.route, attempts=trial.record.attempts
         )
-        limit_s = failover.attempt_limit_s(candidate, remaining_s=remaining_s, others_left=others)
-        first_s = min(limit_s, candidate.first_token_timeout_s) if streamed else limit_s
+        own_s = candidate.provider.timeout_s
         return Limits(
-            first_content_s=first_s, one_piece_s=limit_s, idle_s=candidate.idle_timeout_s, total_s=remaining_s
+            first_content_s=min(own_s, candidate.first_token_timeout_s) if streamed else own_s,
+            one_piece_s=own_s,
+            idle_s=candidate.idle_timeout_s,
+            before_content_s=failover.turn_s(remaining_s=remaining_s, others_left=others),
+            total_s=remaining_s,
         )
 
     async def _write_trying(self, record: UsageRecord) -> None:

@@ -38,22 +38,36 @@ Show = Callable[[bytes], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds: to the first content, to the end of an answer that comes in one piece, of silence after the first
-    content, and in all.
+    """The candidate's own, in seconds: to the first content, to the end of an answer that comes in one piece, and of
+    silence after the first content. `before_content_s` is what the request has for it until it has shown something,
+    `total_s` all that is left.
     """
 
     first_content_s: float
     one_piece_s: float
     idle_s: float
+    before_content_s: float
     total_s: float
+
+
+@dataclass(slots=True)
+class _Patience:
+    """When waiting ends, on the loop's clock, and whether that is the candidate's own limit or the request's."""
+
+    timer: asyncio.Timeout
+    is_the_candidates: bool = True
+
+    def lasts(self, *, until: float, at_most: float) -> None:
+        self.is_the_candidates = until <= at_most
+        self.timer.reschedule(min(until, at_most))
 
 
 @dataclass(slots=True)
 class Exchange:
     """Used once.
 
-    Afterwards `has_shown` says whether a caller has seen anything, and `closing` holds the events that end the stream.
-    `is_showing` says that a caller has been given something and has not taken it yet.
+    Afterwards `has_shown` says whether a caller has seen anything, `closing` holds the events that end the stream, and
+    `progress` tells how far it came. `is_showing` says that a caller has been given something and has not taken it yet.
     """
 
     transport: Transport
@@ -65,27 +79,27 @@ class Exchange:
     has_shown: bool = False
     is_showing: bool = False
     closing: tuple[bytes, ...] = ()
+    progress: Progress = field(default_factory=Progress)
 
     async def read(self, *, before_body: Callable[[], Awaitable[None]], now: Callable[[], datetime]) -> Reading:
         """What became of it. Never raises for what the provider or the network does."""
-        progress = Progress()
-        reader = StreamReader(self.asked)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        ends = began + self.limits.total_s
+        progress, limits, reader = self.progress, self.limits, StreamReader(self.asked)
+        began = asyncio.get_running_loop().time()
+        turn_ends = began + limits.before_content_s
+        patience = _Patience(asyncio.timeout(None))
         try:
-            async with asyncio.timeout_at(min(ends, began + self.limits.first_content_s)) as timer:
+            async with patience.timer:
+                patience.lasts(until=began + limits.first_content_s, at_most=turn_ends)
                 async with self.transport.open(
                     self.request, before_body=before_body, progress=progress, fresh=self.fresh
                 ) as response:
                     if response.status == 200 and _is_stream(response):
-                        return await self._read_stream(response, reader, timer, ends)
+                        return await self._read_stream(response, reader, patience, began + limits.total_s)
                     # Silence can't be told from thinking, but the next candidate needs its time.
-                    timer.reschedule(min(ends, began + self.limits.one_piece_s))
+                    patience.lasts(until=began + limits.one_piece_s, at_most=turn_ends)
                     return self._judge(await _whole(response), reader, now())
         except TimeoutError:
-            outcome = Outcome.ABANDONED if self.is_showing else Outcome.TIMEOUT
-            failed = Reading(outcome, may_be_billed=progress.sent_body)
+            failed = Reading(self._out_of_patience(patience), may_be_billed=progress.sent_body)
         except TransportError as error:
             if reader.is_done:
                 return reader.reading(ended_cleanly=False)
@@ -97,7 +111,7 @@ class Exchange:
         return replace(failed, tokens=arrived.tokens, arrived_bytes=reader.arrived_bytes)
 
     async def _read_stream(
-        self, response: UpstreamStream, reader: StreamReader, timer: asyncio.Timeout, ends: float
+        self, response: UpstreamStream, reader: StreamReader, patience: _Patience, ends: float
     ) -> Reading:
         loop = asyncio.get_running_loop()
         held: list[bytes] = []
@@ -108,16 +122,16 @@ class Exchange:
                 held += events
                 if reader.has_content:
                     if self.show and held:
-                        await self._show(self.show, held, timer, ends)
+                        await self._show(self.show, held, patience, ends)
                     elif events or len(reader.closing) > before:
-                        timer.reschedule(min(ends, loop.time() + self.limits.idle_s))
+                        patience.lasts(until=loop.time() + self.limits.idle_s, at_most=ends)
                     held.clear()
                 if reader.is_done:
                     break
             reading = reader.reading(ended_cleanly=True)
             self.closing = (*held, *reader.closing)
             if reading.outcome is Outcome.SUCCESS:
-                timer.reschedule(None)
+                patience.timer.reschedule(None)
                 await _read_out(chunks)
         return reading
 
@@ -127,16 +141,21 @@ class Exchange:
             return reader.reading(ended_cleanly=True)
         return openai.read(response, now=now, asked=self.asked)
 
-    async def _show(self, show: Show, events: list[bytes], timer: asyncio.Timeout, ends: float) -> None:
+    def _out_of_patience(self, patience: _Patience) -> Outcome:
+        if self.is_showing:
+            return Outcome.ABANDONED
+        return Outcome.TIMEOUT if patience.is_the_candidates else Outcome.OUT_OF_TIME
+
+    async def _show(self, show: Show, events: list[bytes], patience: _Patience, ends: float) -> None:
         """A caller that reads slowly is no silence of the provider's: only the deadline counts meanwhile."""
         loop = asyncio.get_running_loop()
-        timer.reschedule(ends)
+        patience.timer.reschedule(ends)
         self.is_showing = True
         for data in events:
             self.has_shown = True
             await show(data)
         self.is_showing = False
-        timer.reschedule(min(ends, loop.time() + self.limits.idle_s))
+        patience.lasts(until=loop.time() + self.limits.idle_s, at_most=ends)
 
 
 def _is_stream(response: UpstreamStream) -> bool:

@@ -70,6 +70,7 @@ RULES = {
     Outcome.OVERLOADED: Rule(Again.NEVER, Next.ANY, BreakerEffect.COUNTS),
     Outcome.RATE_LIMITED: Rule(Again.IF_WORTH_WAITING, Next.ANY, BreakerEffect.RATE_LIMITED),
     Outcome.TIMEOUT: Rule(Again.NEVER, Next.ANY, BreakerEffect.COUNTS),
+    Outcome.OUT_OF_TIME: Rule(Again.NEVER, Next.ANY, BreakerEffect.NONE),
     Outcome.CUT: Rule(Again.NEVER, Next.ANY, BreakerEffect.COUNTS),
     Outcome.MALFORMED: Rule(Again.NEVER, Next.ANY, BreakerEffect.COUNTS),
     Outcome.REFUSED: Rule(Again.NEVER, Next.ANY, BreakerEffect.REFUSED),
@@ -78,6 +79,7 @@ RULES = {
     Outcome.BAD_REQUEST: Rule(Again.NEVER, Next.ONE_OTHER_PROVIDER, BreakerEffect.NONE),
     Outcome.STREAM_REFUSED: Rule(Again.AT_ONCE, Next.ANY, BreakerEffect.NONE),
     Outcome.ABANDONED: Rule(Again.NEVER, Next.NONE, BreakerEffect.NONE),
+    Outcome.UNSENT: Rule(Again.NEVER, Next.ANY, BreakerEffect.NONE),
     Outcome.UNKNOWN: Rule(Again.NEVER, Next.ANY, BreakerEffect.NONE),
 }
 
@@ -138,10 +140,9 @@ def _of_new_providers(untried: Sequence[Candidate], attempts: Sequence[Attempt])
     return [candidate for candidate in untried if candidate.provider.name not in asked]
 
 
-def attempt_limit_s(candidate: Candidate, *, remaining_s: float, others_left: bool) -> float:
-    """How long an attempt may take: its own limit, and not what the next able candidate will need."""
-    reserve_s = min(RESERVED_FOR_NEXT_S, remaining_s / 2) if others_left else 0.0
-    return min(candidate.provider.timeout_s, remaining_s - reserve_s)
+def turn_s(*, remaining_s: float, others_left: bool) -> float:
+    """How long an attempt may take to show something: all that is left but what the next able candidate will need."""
+    return remaining_s - min(RESERVED_FOR_NEXT_S, remaining_s / 2) if others_left else remaining_s
 
 
 def _again(

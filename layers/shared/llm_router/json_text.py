@@ -6,6 +6,13 @@ from decimal import Decimal
 
 import simplejson
 
+DIGITS_AT_MOST = 1000
+EXPONENT_AT_MOST = 400
+"""Past these no number is meant: a float ends at 309. A short one with a long exponent must not fill the memory."""
+
+PLAIN_EXPONENT_AT_MOST = 40
+"""Money is written without an exponent; what is further from 1 than that is no money."""
+
 DEPTH_AT_MOST = 100
 """Deeper than anything meant, and shallow enough for all that walks through it, the encoder included."""
 
@@ -41,6 +48,8 @@ def _check_depth(value: object) -> None:
 
 def _literal(value: Decimal) -> str:
     """Every digit of it, which `normalize` would round to those of the context."""
+    if value and abs(value.adjusted()) > PLAIN_EXPONENT_AT_MOST:
+        return str(value)
     digits = f"{value:f}"
     return (digits.rstrip("0").rstrip(".") if "." in digits else digits) if value else "0"
 
@@ -51,8 +60,17 @@ def _plain(value: object) -> simplejson.RawJSON:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+def _decimal(literal: str) -> Decimal:
+    if len(literal) > DIGITS_AT_MOST:
+        raise ValueError("a number of too many digits")
+    value = Decimal(literal)
+    if value and abs(value.adjusted()) > EXPONENT_AT_MOST:
+        raise ValueError("a number past all bounds")
+    return value
+
+
 # Made once: making them takes as long as reading one chunk of a stream.
 _ENCODER = simplejson.JSONEncoder(
     default=_plain, use_decimal=False, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
-_DECODER = simplejson.JSONDecoder(parse_float=Decimal, allow_nan=False)
+_DECODER = simplejson.JSONDecoder(parse_float=_decimal, allow_nan=False)

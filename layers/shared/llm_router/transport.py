@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
-import certifi
 import httpcore
 import httpx
 
+from llm_router import tls
 from llm_router.connections import Connections
 from llm_router.upstream import UpstreamRequest
 from llm_router.usage import Outcome
@@ -101,7 +101,7 @@ class Transport:
     """
 
     def __init__(self, *, ca_file: str | None = None) -> None:
-        self._connections = Connections(ssl.create_default_context(cafile=ca_file or certifi.where()))
+        self._connections = Connections(ssl.create_default_context(cafile=ca_file) if ca_file else tls.context())
 
     @asynccontextmanager
     async def open(

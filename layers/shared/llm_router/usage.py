@@ -70,7 +70,9 @@ def total(costs: list[Cost]) -> Cost:
 class Outcome(StrEnum):
     """How an attempt ended. What follows from each stands in `failover`.
 
-    `unknown` is read where a newer version has written an outcome that this one does not know.
+    A `timeout` is the candidate's: it had all the time of its own limits. `out_of_time` is the request's, whose
+    deadline left it less. `unsent` is ours: the request could not be put into the provider's format. `unknown` is read
+    where a newer version has written an outcome that this one does not know.
     """
 
     SUCCESS = "success"
@@ -80,6 +82,7 @@ class Outcome(StrEnum):
     OVERLOADED = "overloaded"
     RATE_LIMITED = "rate_limited"
     TIMEOUT = "timeout"
+    OUT_OF_TIME = "out_of_time"
     CUT = "cut"
     MALFORMED = "malformed"
     REFUSED = "refused"
@@ -88,6 +91,7 @@ class Outcome(StrEnum):
     BAD_REQUEST = "bad_request"
     STREAM_REFUSED = "stream_refused"
     ABANDONED = "abandoned"
+    UNSENT = "unsent"
     UNKNOWN = "unknown"
 
 

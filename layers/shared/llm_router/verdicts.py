@@ -38,7 +38,7 @@ def broken(attempt: Attempt, *, in_time: bool) -> RequestError:
     """For a caller who has seen the beginning of this attempt's answer."""
     if attempt.outcome is Outcome.CONTENT_FILTER:
         return ContentFilterError("The provider's content filter ended this answer in the middle.")
-    if attempt.outcome is Outcome.TIMEOUT and not in_time:
+    if attempt.outcome in (Outcome.TIMEOUT, Outcome.OUT_OF_TIME) and not in_time:
         return DeadlineExceededError("The answer was not whole by the request's deadline: raise the route's timeout_s.")
     return StreamBrokenError("The provider broke off in the middle of its answer.")
 

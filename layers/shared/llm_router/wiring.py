@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from aws_lambda_powertools import Logger
 from fastapi import FastAPI
 
-from llm_router import app, aws, books, configuration, settings
+from llm_router import app, aws_access, books, configuration, settings
+from llm_router.aws_access import AwsAccess
 from llm_router.catalogue import Catalogue
 from llm_router.client_keys import ClientKeys
 from llm_router.clock import Clock
@@ -23,16 +24,16 @@ from llm_router.transport import Transport
 def router(environ: Mapping[str, str]) -> FastAPI:
     """The app of every HTTP door. Raises SettingsError or ConfigurationError with all that is wrong."""
     read = settings.read(environ)
-    clock = Clock()
+    access, clock = aws_access.read(environ), Clock()
     logger = Logger(service="router")
     configured = configuration.load(read.providers_file, catalogue=Catalogue())
-    found = books.of(read, clock)
-    keys = _provider_keys(read, environ, clock, logger)
-    fleet = Fleet(FleetStore(aws.dynamodb, table=read.state_table), clock=clock, logger=logger)
+    found = books.of(read, access.dynamodb, clock)
+    keys = _provider_keys(read, environ, access, clock, logger)
+    fleet = Fleet(FleetStore(access.dynamodb, table=read.state_table), clock=clock, logger=logger)
     transport = Transport()
     doors = app.Doors(
         configuration=configured,
-        client_keys=ClientKeys(aws.dynamodb, table=read.state_table, clock=clock) if read.require_client_key else None,
+        client_keys=_client_keys(read, access, clock),
         dispatcher=Dispatcher(
             configuration=configured,
             keys=keys,
@@ -56,11 +57,17 @@ def router(environ: Mapping[str, str]) -> FastAPI:
         max_body_bytes=read.max_body_bytes,
     )
     made = app.create(doors)
-    made.state.transport = transport  # for who outlives the app and closes what it kept open
+    made.state.transport, made.state.access = transport, access  # for who outlives the app and closes what it kept open
     return made
 
 
-def _provider_keys(read: Settings, environ: Mapping[str, str], clock: Clock, logger: Logger) -> KeyReader:
+def _client_keys(read: Settings, access: AwsAccess, clock: Clock) -> ClientKeys | None:
+    return ClientKeys(access.dynamodb, table=read.state_table, clock=clock) if read.require_client_key else None
+
+
+def _provider_keys(
+    read: Settings, environ: Mapping[str, str], access: AwsAccess, clock: Clock, logger: Logger
+) -> KeyReader:
     if read.key_source is KeySource.ENVIRONMENT:
         return EnvironmentKeys(environ)
-    return ParameterStoreKeys(aws.ssm, stage=read.stage, clock=clock, logger=logger)
+    return ParameterStoreKeys(access.ssm, stage=read.stage, clock=clock, logger=logger)
