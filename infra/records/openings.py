@@ -69,8 +69,9 @@ def _corrected(ledger: Ledger, records: Sequence[UsageRecord]) -> Iterator[Usage
 
 
 def _moved(ledger: Ledger, span: Span) -> Iterator[UsageRecord]:
+    since, until = span.since - APART_AT_MOST, span.until + APART_AT_MOST
     for day in _days(span.since, span.until - timedelta(microseconds=1)):
-        for together in _batches(position for _, position in ledger.moved(day)):
+        for together in _batches(ledger.moved(day, since=since, until=until)):
             found = {record.position: record for record in ledger.find_all(together)}
             yield from (found[position] for position in together if position in found)
 

@@ -209,6 +209,23 @@ def test_no_more_is_read_than_the_range_needs(books):
     assert (done.pending, len(read)) == (7, 7)
 
 
+def test_of_a_day_on_which_many_were_inserted_late_only_the_hour_is_read(books):
+    books.moving.at = START.replace(hour=0)
+    lost = []
+    for _ in range(24):
+        lost.append(pending(books))
+        books.moving.move(HOUR.total_seconds())
+    for record in lost:
+        books.ledger.settle(settled(record, at=books.moving.at))
+    read = []
+    books.client.meta.events.register(
+        "after-call.dynamodb.Query", lambda parsed, **_: read.extend(parsed.get("Items", []))
+    )
+    noon = lost[12].opened_at
+    done, _ = lines_of(books, Span(noon, noon + HOUR))
+    assert (done.requests, len(read)) == (1, 1 + 1), "its mark, and the one that was stamped when the hour ended"
+
+
 def test_pages_are_read_as_their_lines_are_written_and_not_all_at_first(books, monkeypatch):
     for _ in range(100):
         record = settled(pending(books), at=books.moving.at)

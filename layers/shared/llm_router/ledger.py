@@ -158,11 +158,13 @@ class Ledger:
         """The shard's last records, newest first."""
         return list(islice(self._query(shard, FIRST, LAST, page=count, forward=False), count))
 
-    def moved(self, day: date, *, page: int = 500) -> Iterator[tuple[str, str]]:
-        """Of the requests opened on that day whose records stand elsewhere: the id, in order, and the position."""
-        partition = journal_items.moved_partition(day)
-        for item in self._items(partition, FIRST, LAST, page=page, forward=True):
-            yield item["sk"]["S"], item["moved_to"]["S"]
+    def moved(self, day: date, *, since: datetime, until: datetime, page: int = 500) -> Iterator[str]:
+        """The positions of records that stand elsewhere than their ids say, in the order of the ids: those of a day of
+        opening whose ids were stamped in that time.
+        """
+        low, high = positions.lower_bound(since), positions.lower_bound(until)
+        for item in self._items(journal_items.moved_partition(day), low, high, page=page, forward=True):
+            yield item["moved_to"]["S"]
 
     def moved_to(self, request_id: str, *, day: date) -> str | None:
         """The position of a request's record that stands elsewhere; None where no request of that day has moved so."""
