@@ -31,7 +31,7 @@ class Progress:
         if done.reached and now_s - self._said_s >= TOLD_EVERY_S:
             self._said_s = now_s
             at = figures.timestamp(done.reached.opened_at)
-            click.echo(f"  {done.requests:,} requests, up to {at} ...", err=True)
+            click.echo(f"  {tables.counted(done.requests, 'request')}, up to {at} ...", err=True)
 
 
 @click.command()

@@ -272,6 +272,20 @@ def test_the_command_writes_a_file_and_says_how_much_it_is(books, command_line, 
     assert (row["request_id"], row["counted_usd"]) == (record.request_id, "0.25")
 
 
+def test_a_long_export_says_how_far_it_has_come_beside_the_lines(books, command_line, monkeypatch):
+    monkeypatch.setattr("infra.cli.export.TOLD_EVERY_S", 0.0)
+    books.moving.at = datetime.now(UTC).replace(hour=1)
+    for _ in range(2):
+        record = pending(books)
+        books.ledger.insert(record)
+        books.ledger.settle(settled(record, at=books.moving.at))
+    day = books.moving.at.date()
+    told = command_line("export", "--from", str(day), "--to", str(day + DAY))
+    assert len(told.stdout.splitlines()) == 2
+    assert "  1 request, up to " in told.stderr
+    assert "  2 requests, up to " in told.stderr
+
+
 def test_records_that_have_expired_are_told_of(command_line):
     told = command_line("export", "--from", "2024-01-01", "--to", "2024-01-02")
     assert told.exit_code == 0
