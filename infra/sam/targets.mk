@@ -38,10 +38,6 @@ deploy: setup sam-setup  ## Build and deploy; STAGE, REGION, ARCH, ALARM_EMAIL, 
 provider-key: setup  ## Store a provider's key, typed at a prompt; PROVIDER, STAGE, REGION
 	@$(PY) -m infra.deploy.provider_key --provider "$(PROVIDER)" --stage "$(STAGE)" --region "$(REGION)"
 
-.PHONY: restore-records
-restore-records: setup  ## Put records that only the log holds into the ledger; STAGE, REGION, FILE
-	@$(PY) -m infra.deploy.restore_records --stage "$(STAGE)" --region "$(REGION)" --file "$(FILE)"
-
 .PHONY: teardown
 teardown: setup  ## Delete the stack, keep its data; STAGE, REGION, DELETE_DATA=true, CONFIRM=llm-router-<stage>
 	@$(PY) -m infra.deploy.teardown --stage "$(STAGE)" --region "$(REGION)" --delete-data "$(DELETE_DATA)" \

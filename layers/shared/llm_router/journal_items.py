@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +46,20 @@ def journal_partition(shard: int) -> str:
     return f"journal#{shard:02}"
 
 
-def moved_key(request_id: str) -> dict[str, str]:
-    """Of the mark that a record stands elsewhere than where its id says. It lies in no shard, so no walk meets it."""
-    return {"pk": f"moved#{request_id}", "sk": "journal"}
+def moved_key(request_id: str, *, day: date) -> dict[str, str]:
+    """Of the mark that a record stands elsewhere than where its id says. It lies in no shard, so no walk meets it.
+
+    There is one for each request, and those of a day of opening lie together, so that they are found by time.
+    """
+    return {"pk": moved_partition(day), "sk": request_id}
+
+
+def moved_partition(day: date) -> str:
+    return f"moved#{day.isoformat()}"
 
 
 def record_values(record: UsageRecord) -> dict[str, object]:
-    """A record's attributes without its keys."""
+    """A record's attributes without its keys, and without `corrected_at`, which the correction alone writes."""
     return {
         "request_id": record.request_id,
         "state": record.state.value,
@@ -93,6 +100,7 @@ def record(values: Mapping[str, Any], *, position: str) -> UsageRecord:
         baseline_usd=values.get("baseline_usd"),
         memory_mb=_whole(values.get("memory_mb")),
         replaces=record(replaces, position=replaces["position"]) if replaces else None,
+        corrected_at=values.get("corrected_at"),
     )
 
 

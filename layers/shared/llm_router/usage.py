@@ -136,7 +136,8 @@ class UsageRecord:
 
     `position` is its place in the journal and `request_id` the id that the caller saw; they differ only for a record
     that had to be inserted late. `error` is the code the caller got, None for an answer. `replaces` is the record as it
-    was counted before, where this one is a correction of an `unsettled` one. `baseline_usd` is what the served tokens
+    was counted before, where this one is a correction of an `unsettled` one; `corrected_at` is the position of that
+    correction, where this one is what it replaces. `baseline_usd` is what the served tokens
     would have cost on the route's baseline, None where it has none or that is unknown. `memory_mb` is that of the
     Lambda function that served, None where none did.
     """
@@ -157,6 +158,7 @@ class UsageRecord:
     baseline_usd: Decimal | None = None
     memory_mb: int | None = None
     replaces: UsageRecord | None = None
+    corrected_at: str | None = None
 
     @property
     def served(self) -> Attempt | None:
