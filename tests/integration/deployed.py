@@ -56,8 +56,11 @@ class Router:
             transport = self._handler.app.state.transport
             asyncio.get_event_loop().run_until_complete(transport.close())
 
+    def invoke(self, event, **context):
+        return self._handler(event, handlers.Context(**context))
+
     def call(self, event, **context):
-        response = self._handler(event, handlers.Context(**context))
+        response = self.invoke(event, **context)
         return response["statusCode"], response["headers"], simplejson.loads(response["body"], use_decimal=True)
 
     def generate(self, body=None, **headers):

@@ -172,7 +172,7 @@ def _needs(fields: Mapping[str, Any], messages: tuple[Mapping[str, Any], ...]) -
         yield Feature.SEVERAL_CHOICES
     if fields.get("logprobs"):
         yield Feature.LOGPROBS
-    kinds = {part.get("type") for found in messages for part in _parts(found)}
+    kinds = {kind for found in messages for part in _parts(found) if isinstance(kind := part.get("type"), str)}
     if kinds & {"image_url", "input_image", "image"}:
         yield Feature.IMAGES
     modalities = fields.get("modalities")
