@@ -40,6 +40,10 @@ class Router:
         self.monkeypatch = monkeypatch
         self._handler = None
 
+    @property
+    def app(self):
+        return self._handler.app
+
     def start(self, **changes):
         aws.dynamodb.cache_clear()
         aws.ssm.cache_clear()
@@ -53,7 +57,7 @@ class Router:
     def stop(self):
         """Close what it keeps open, as the end of an environment does."""
         if self._handler:
-            transport = self._handler.app.state.transport
+            transport = self.app.state.transport
             asyncio.get_event_loop().run_until_complete(transport.close())
 
     def invoke(self, event, **context):

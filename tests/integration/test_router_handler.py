@@ -497,3 +497,20 @@ def test_a_probe_that_is_repeated_at_once_keeps_its_lease(router):
     assert router.generate()[2]["provider"] == "cheap"
     assert len(leases) == 2
     assert leases[1] == leases[0] is not None
+
+
+# A fault of ours.
+
+
+def test_a_fault_of_ours_tells_the_caller_the_id_under_which_it_is_logged(router, capsys):
+    def fault():
+        raise ZeroDivisionError
+
+    router.start().app.add_api_route("/fault", fault)
+    status, headers, body = router.call(handlers.event("health") | {"path": "/fault"})
+    assert (status, body["error"]["code"]) == (500, "internal_error")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    (traced,) = [line for line in lines if line.get("event") == "internal_error"]
+    (told,) = [line for line in lines if line.get("event") == "request"]
+    assert headers["x-request-id"] == traced["request_id"] == told["request_id"]
+    assert traced["exception_name"] == "ZeroDivisionError"

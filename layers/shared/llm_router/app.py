@@ -21,7 +21,6 @@ from llm_router.dispatcher import Deadline, Dispatcher, RequestFailedError
 from llm_router.errors import (
     AnswerTooLargeError,
     CallerError,
-    InternalError,
     InvalidRequestError,
     NotFoundError,
     OperatorOnlyError,
@@ -173,11 +172,6 @@ def _answer_errors(app: FastAPI, logger: Logger) -> None:
         if isinstance(error, HTTPException) and error.status_code == 405:
             return noted(request, InvalidRequestError(f"{request.method} is not allowed on this path."))
         return noted(request, NotFoundError("There is no such path."))
-
-    @handler(Exception)
-    async def fault(request: Request, error: Exception) -> Response:
-        logger.error("internal error", event="internal_error", exc_info=error)
-        return noted(request, InternalError("Something went wrong in the router. It has been logged."))
 
 
 def _sent_key(headers: Mapping[str, str]) -> str | None:
