@@ -15,7 +15,7 @@ DOCUMENTED = {
     "ContextLengthError": (400, "context_length_exceeded", None),
     "RefusedRequestError": (400, "invalid_request", None),
     "AllProvidersFailedError": (502, "all_providers_failed", False),
-    "NoProviderAvailableError": (503, "no_provider_available", None),
+    "NoProviderAvailableError": (503, "no_provider_available", False),
     "DeadlineExceededError": (504, "deadline_exceeded", False),
     "StreamBrokenError": (502, "stream_broken", False),
     "AnswerTooLargeError": (502, "answer_too_large", False),
@@ -45,7 +45,8 @@ def test_every_error_for_callers_is_documented():
 
 @pytest.mark.parametrize("kind", CALLERS, ids=lambda kind: kind.__name__)
 def test_an_error_has_its_status_and_code(kind):
-    assert (kind.status, kind.code, kind.should_retry) == DOCUMENTED[kind.__name__]
+    error = kind("What went wrong.")
+    assert (error.status, error.code, error.should_retry) == DOCUMENTED[kind.__name__]
 
 
 @pytest.mark.parametrize("kind", CALLERS, ids=lambda kind: kind.__name__)
