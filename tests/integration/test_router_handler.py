@@ -382,6 +382,18 @@ def test_every_event_gets_the_answer_that_its_name_promises(router, name):
     assert router.start().call(handlers.event(name))[0] == expected
 
 
+# Nobody able.
+
+
+def test_who_is_answered_by_nobody_for_want_of_a_key_is_told_not_to_try_again(router):
+    keyed = "{name: keyed, base_url: http://127.0.0.1:9/v1, models: [{name: m, price: unknown}]}"
+    router.file.write_text(f"providers: [{keyed}]")
+    status, headers, body = router.start().generate()
+    assert (status, body["error"]["code"]) == (503, "no_provider_available")
+    assert headers["x-should-retry"] == "false"
+    assert "retry-after" not in headers
+
+
 # Operators.
 
 
@@ -400,6 +412,10 @@ def test_a_provider_is_switched_off_and_on_again_without_a_deployment(router):
     assert (cheap["state"], cheap["reason"], cheap["since"]) == ("switched_off", "maintenance", told["since"])
     _, _, body = router.start().generate()
     assert body["provider"] == "dear", "another environment knows of it"
+
+    switch(router, "dear", {"enabled": False})
+    status, headers, body = router.generate()
+    assert (status, body["error"]["code"], headers["x-should-retry"]) == (503, "no_provider_available", "false")
 
     assert switch(router, "cheap", {"enabled": True})[0] == 200
     assert router.generate()[2]["provider"] == "cheap"
@@ -440,11 +456,44 @@ def test_a_caller_may_shorten_the_deadline(router):
     assert (status, body["error"]["code"]) == (504, "deadline_exceeded")
 
 
-@pytest.mark.parametrize("asked", ["", "soon", "0", "-1", "nan", "inf"])
-def test_a_deadline_that_is_no_time_is_refused(router, asked):
-    status, _, body = router.start().generate(**{"x-router-timeout-s": asked})
+DOORS = {"/generate": {"prompt": "Hi"}, "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hi"}]}}
+
+
+@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("asked", ["", "soon", "0", "-1", "nan", "inf", "1.5", "1.999"])
+def test_a_deadline_that_leaves_no_time_for_an_attempt_is_refused_with_the_least(router, path, asked):
+    status, _, body = router.start().call(handlers.post(path, DOORS[path], **{"x-router-timeout-s": asked}))
     assert (status, body["error"]["code"]) == (400, "invalid_request")
+    assert body["error"]["param"] == "x-router-timeout-s"
+    assert body["error"]["message"] == "x-router-timeout-s must be a number of seconds, at least 2."
+    assert router.cheap.calls == router.records() == []
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_the_least_deadline_that_may_be_asked_for_is_enough_for_an_attempt(router, path):
+    router.start().generate()
+    status, headers, _ = router.call(handlers.post(path, DOORS[path], **{"x-router-timeout-s": "2"}))
+    assert (status, headers["x-router-provider"]) == (200, "cheap")
+
+
+# The delivery that a caller asks for.
+
+
+@pytest.mark.parametrize("stream", [True, False, None])
+@pytest.mark.parametrize("path", DOORS)
+def test_a_delivery_that_does_not_exist_is_refused(router, path, stream):
+    body = DOORS[path] | ({"stream": stream} if path != "/generate" else {})
+    status, _, told = router.start().call(handlers.post(path, body, **{"x-router-delivery": "foo"}))
+    assert (status, told["error"]["code"], told["error"]["param"]) == (400, "invalid_request", "x-router-delivery")
+    assert told["error"]["message"] == "x-router-delivery must be verified or live."
     assert router.cheap.calls == []
+
+
+@pytest.mark.parametrize("asked", ["verified", "live"])
+@pytest.mark.parametrize("path", DOORS)
+def test_a_delivery_may_be_asked_for_where_nothing_is_streamed(router, path, asked):
+    status, _, _ = router.start().call(handlers.post(path, DOORS[path], **{"x-router-delivery": asked}))
+    assert status == 200
 
 
 # A half-open candidate.

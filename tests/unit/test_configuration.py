@@ -597,6 +597,7 @@ def test_one_candidate_listed_twice(only_problem):
         ("candidates: [openai/gpt-4o-mini]\nbaseline: openai/o9", "routes.auto.baseline", "is no candidate"),
         ("candidates: [openai/gpt-4o-mini]\non_content_filter: retry", "routes.auto.on_content_filter", "fail or next"),
         ("candidates: [openai/gpt-4o-mini]\ntimeout_s: 0", "routes.auto.timeout_s", "is 0"),
+        ("candidates: [openai/gpt-4o-mini]\ntimeout_s: 1.5", "routes.auto.timeout_s", "is less than 2"),
         ("candidates: [openai/gpt-4o-mini]\ntimeout_s: 3600", "routes.auto.timeout_s", "is more than 900"),
         ("candidates: [openai/gpt-4o-mini]\nmax_wait_s: -1", "routes.auto.max_wait_s", "is negative"),
         ("candidates: [openai/gpt-4o-mini]\nstrategie: cheapest", "routes.auto", "did you mean strategy?"),

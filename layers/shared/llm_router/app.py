@@ -34,6 +34,7 @@ from llm_router.prompts import Prompt
 from llm_router.request_log import RequestLog
 from llm_router.usage import UsageRecord
 
+DELIVERY_HEADER = "x-router-delivery"
 STREAMING_TIMEOUT_S = 120.0
 STREAMING_TIMEOUT_AT_MOST_S = 900.0
 """A streamed request's time where its route says nothing, and the most that Lambda gives."""
@@ -75,6 +76,7 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
     @app.post("/generate")
     async def generate(request: Request, key: ClientKey = signed_in) -> Response:
         body = await http_requests.read_json(request, GenerateRequest, max_bytes=doors.max_body_bytes)
+        _asked_delivery(request)  # of no effect here, where nothing is streamed; a slip is told all the same
         limit_s = deadlines.limit_s(request.scope, most_s=doors.gateway_timeout_s)
         deadline = Deadline(default_s=limit_s, limit_s=limit_s)
         answer = await doors.dispatcher.answer(body.as_prompt(), key_id=key.key_id, deadline=deadline)
@@ -88,8 +90,9 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         limit_s = deadlines.limit_s(request.scope, most_s=STREAMING_TIMEOUT_AT_MOST_S)
         deadline = Deadline(default_s=STREAMING_TIMEOUT_S, limit_s=limit_s)
         dispatch = functools.partial(doors.dispatcher.answer, prompt, key_id=key.key_id, deadline=deadline)
+        delivery = _asked_delivery(request)
         if body.stream:
-            is_live = _delivery(request, prompt, doors.configuration) is Delivery.LIVE
+            is_live = (delivery or _usual_delivery(prompt, doors.configuration)) is Delivery.LIVE
             return LiveResponse(lambda show: dispatch(show=show), is_live=is_live, wants_usage=body.wants_usage)
         answer = await live.in_one_piece(lambda _: dispatch(), request.receive)
         request.state.record = answer.record
@@ -179,13 +182,15 @@ def _sent_key(headers: Mapping[str, str]) -> str | None:
     return key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
 
 
-def _delivery(request: Request, prompt: Prompt, configuration: Configuration) -> Delivery:
-    """The caller's header, else the route's, else live: this is asked for streams only."""
-    said = request.headers.get("x-router-delivery")
-    if said is not None:
-        if said not in list(Delivery):
-            raise InvalidRequestError(f"x-router-delivery must be one of: {', '.join(Delivery)}.")
-        return Delivery(said)
+def _asked_delivery(request: Request) -> Delivery | None:
+    said = request.headers.get(DELIVERY_HEADER)
+    if said is not None and said not in list(Delivery):
+        raise InvalidRequestError(f"{DELIVERY_HEADER} must be {' or '.join(Delivery)}.", param=DELIVERY_HEADER)
+    return None if said is None else Delivery(said)
+
+
+def _usual_delivery(prompt: Prompt, configuration: Configuration) -> Delivery:
+    """Of a stream: what the route says, else live."""
     route = configuration.route(prompt.models[0])
     return (route.delivery if route else None) or Delivery.LIVE
 
