@@ -226,14 +226,35 @@ def test_a_body_that_api_gateway_sends_in_base64_is_read(router):
     assert router.start().call(event)[0] == 200
 
 
+def ask(router, method, path):
+    return router.call(handlers.post(path, "") | {"httpMethod": method})
+
+
 @pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
-    [("GET", "/nowhere", 404, "not_found"), ("DELETE", "/generate", 400, "invalid_request")],
+    ("method", "path"), [("GET", "/nowhere"), ("POST", "/generate/"), ("GET", "/stats/"), ("PUT", "/providers/")]
 )
-def test_what_is_not_there_is_said_in_the_error_shape(router, method, path, status, code):
-    event = handlers.post(path, "") | {"httpMethod": method}
-    answered = router.start().call(event)
-    assert (answered[0], answered[2]["error"]["code"]) == (status, code)
+def test_what_is_not_there_is_said_in_the_error_shape(router, method, path):
+    """Nobody is sent elsewhere: many clients leave the body, or the key, behind on their way."""
+    status, headers, body = ask(router.start(), method, path)
+    assert (status, body["error"]["code"], body["error"]["param"]) == (404, "not_found", None)
+    assert "location" not in headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_a_wrong_method_is_told_those_that_the_path_has(router, method):
+    router.start()
+    paths = [(route.path.format(name="cheap"), route.methods) for route in router.app.routes]
+    for path, methods in paths:
+        if method not in methods:
+            status, headers, body = ask(router, method, path)
+            assert (status, body["error"]["code"]) == (405, "method_not_allowed")
+            assert set(headers["allow"].split(", ")) == methods
+    assert {path for path, _ in paths} >= {"/generate", "/health", "/providers/cheap"}
+
+
+def test_an_uptime_monitor_may_ask_for_the_head_alone(router):
+    response = router.start(REQUIRE_CLIENT_KEY="true").invoke(handlers.event("health") | {"httpMethod": "HEAD"})
+    assert (response["statusCode"], response["body"]) == (200, "")
 
 
 def test_a_deadline_comes_from_the_environment_that_is_about_to_end(router):

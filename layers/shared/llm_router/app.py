@@ -22,6 +22,7 @@ from llm_router.errors import (
     AnswerTooLargeError,
     CallerError,
     InvalidRequestError,
+    MethodNotAllowedError,
     NotFoundError,
     OperatorOnlyError,
     StatsUnavailableError,
@@ -55,7 +56,7 @@ class Doors:
 
 def create(doors: Doors) -> FastAPI:
     """The ASGI app. The interactive docs stay off: they would load scripts from elsewhere."""
-    app = FastAPI(title="Multi-LLM Router", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Multi-LLM Router", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
     async def caller(request: Request) -> ClientKey:
         if doors.client_keys is None:
@@ -111,9 +112,9 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
 def _open_windows(app: FastAPI, doors: Doors, signed_in: Any) -> None:
     """Where one can look in."""
 
-    @app.get("/health")
-    async def health() -> Response:
-        return http_responses.as_json({"status": "ok"})
+    @app.api_route("/health", methods=["GET", "HEAD"])
+    async def health(request: Request) -> Response:
+        return Response() if request.method == "HEAD" else http_responses.as_json({"status": "ok"})
 
     @app.get("/stats")
     async def stats(request: Request, key: ClientKey = signed_in) -> Response:
@@ -173,7 +174,9 @@ def _answer_errors(app: FastAPI, logger: Logger) -> None:
     @handler(HTTPException)
     async def http_error(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
-            return noted(request, InvalidRequestError(f"{request.method} is not allowed on this path."))
+            response = noted(request, MethodNotAllowedError(f"{request.method} is not allowed on this path."))
+            response.headers.update(error.headers or {})  # Allow
+            return response
         return noted(request, NotFoundError("There is no such path."))
 
 

@@ -13,6 +13,7 @@
         +-- OperatorOnlyError             403 operator_only
         +-- KeyStoreUnavailableError      503 key_store_unavailable
         +-- NotFoundError                 404 not_found
+        +-- MethodNotAllowedError         405 method_not_allowed
         +-- StatsUnavailableError         503 stats_unavailable
         +-- SwitchUnavailableError        503 switch_unavailable
         +-- InternalError                 500 internal_error
@@ -133,6 +134,12 @@ class KeyStoreUnavailableError(CallerError):
 class NotFoundError(CallerError):
     status = 404
     code = "not_found"
+    type = "invalid_request_error"
+
+
+class MethodNotAllowedError(CallerError):
+    status = 405
+    code = "method_not_allowed"
     type = "invalid_request_error"
 
 
