@@ -614,6 +614,15 @@ def test_a_routes_name_cannot_be_mistaken_for_a_candidate(only_problem, name):
     assert "is no name for a route" in only_problem(with_route("candidates: [openai/gpt-4o-mini]", name=name))
 
 
+@pytest.mark.parametrize(("name", "place"), [("'a b'", "routes.a b"), ("'a;b'", "routes.(name)")])
+def test_what_stands_under_a_wrong_name_is_reported_with_it(problems, name, place):
+    found = problems(with_route("candidates: [openai/o9]\nstrategy: luck", name=name))
+    assert len(found) == 3, found
+    assert "is no name for a route" in found[0]
+    assert f"{place}.candidates[0]: 'openai/o9' is no candidate" in found[1]
+    assert f"{place}.strategy: is 'luck'" in found[2]
+
+
 def test_a_route_is_not_blamed_for_a_providers_fault(only_problem):
     text = """\
         providers:

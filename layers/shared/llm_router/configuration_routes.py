@@ -39,7 +39,6 @@ def read(fields: Fields | None, *, declared: Declared, report: Report) -> Mappin
             report.problem(
                 "routes", f"{shown(name)} is no name for a route; use letters, digits and - _ .", line=value.line
             )
-            continue
         mapping = as_fields(value, place, report=report, expected="a mapping with candidates:")
         if mapping is not None:
             routes[name] = _route(name, mapping, place, declared, report)
