@@ -1,26 +1,21 @@
 """The stack: template.yaml as SAM expands it, held against the library, the handlers and the rules of the house."""
 
 import ast
-import copy
 import json
 import os
 import re
 from functools import cache
-from pathlib import Path
 
 import pytest
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
 
+from expanded_template import ROOT, SOURCE, deployed
 from infra.deploy import stack
 from infra.sam import build
 from llm_router import app, settings, wiring
 from llm_router.errors import AllProvidersFailedError
 from llm_router.settings import KeySource
 
-ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "layers/shared/llm_router"
-SOURCE = yaml_parse((ROOT / "template.yaml").read_text())
 
 NEEDED = {"LEDGER_TABLE": "ledger", "STATE_TABLE": "state"}
 
@@ -62,6 +57,9 @@ STREAMED = ("/v1/chat/completions", "post")
 HTTP_FUNCTIONS = ["RouterFunction", "StreamingFunction"]
 FUNCTIONS = [*HTTP_FUNCTIONS, "StatsFunction"]
 
+MANAGED_CACHING_OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
+"""https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-managed-cache-policies.html"""
+
 WIDE_RESOURCES = {
     ("RouterRole", "ssm:GetParameters"): "one parameter a provider, named in providers.yaml",
     ("StreamingRole", "ssm:GetParameters"): "one parameter a provider, named in providers.yaml",
@@ -73,89 +71,6 @@ WIDE_RESOURCES = {
     ("StatsRole", "logs:CreateLogStream"): "every stream of the function's own group",
     ("StatsRole", "logs:PutLogEvents"): "every stream of the function's own group",
 }
-
-
-class NoManagedPolicies:
-    """Stands in for the list that SAM would ask IAM for; the template names none."""
-
-    def load(self):
-        return {}
-
-
-class Stack:
-    """The expanded template with every function of CloudFormation's replaced by what it would give."""
-
-    def __init__(self, **parameters):
-        self.values = {name: str(declared["Default"]) for name, declared in SOURCE["Parameters"].items()} | parameters
-        self.expanded = transform(_uploaded(copy.deepcopy(SOURCE)), dict(self.values), NoManagedPolicies())
-        self.values |= {"AWS::Region": "eu-central-1", "AWS::AccountId": "123456789012", "AWS::Partition": "aws"}
-        self.values |= {"AWS::URLSuffix": "amazonaws.com", "AWS::StackName": stack.stack_name(self.values["Stage"])}
-        self.resources = {
-            name: self.resolved(resource)
-            for name, resource in self.expanded["Resources"].items()
-            if self.is_wanted(resource)
-        }
-
-    def of_type(self, kind):
-        found = {name: resource["Properties"] for name, resource in self.resources.items() if resource["Type"] == kind}
-        assert found, kind
-        return found
-
-    def environment(self, function):
-        return self.resources[function]["Properties"]["Environment"]["Variables"]
-
-    def statements(self, role):
-        for policy in self.resources[role]["Properties"]["Policies"]:
-            yield from policy["PolicyDocument"]["Statement"]
-
-    def is_wanted(self, resource):
-        return "Condition" not in resource or self.holds(self.expanded["Conditions"][resource["Condition"]])
-
-    def holds(self, condition):
-        ((function, operand),) = condition.items()
-        if function == "Fn::Not":
-            return not self.holds(operand[0])
-        assert function == "Fn::Equals", function
-        left, right = (self.resolved(side) for side in operand)
-        return left == right
-
-    def resolved(self, value):
-        if isinstance(value, list):
-            items = [self.resolved(item) for item in value]
-            return [item for item in items if item is not None]
-        if not isinstance(value, dict):
-            return value
-        if len(value) == 1 and next(iter(value)).startswith(("Fn::", "Ref")):
-            return self.given_by(*next(iter(value.items())))
-        return {name: self.resolved(item) for name, item in value.items()}
-
-    def given_by(self, function, operand):
-        """A reference to a resource is given as the resource's logical name."""
-        if function == "Ref":
-            return None if operand == "AWS::NoValue" else self.values.get(operand, operand)
-        if function == "Fn::GetAtt":
-            return operand if isinstance(operand, str) else ".".join(operand)
-        if function == "Fn::If":
-            name, yes, no = operand
-            return self.resolved(yes if self.holds(self.expanded["Conditions"][name]) else no)
-        assert function == "Fn::Sub", function
-        text, more = (operand, {}) if isinstance(operand, str) else operand
-        known = self.values | {name: self.resolved(item) for name, item in more.items()}
-        return re.sub(r"\$\{([^}]+)\}", lambda found: known.get(found[1], found[1]), text)
-
-
-def _uploaded(template):
-    """With addresses in S3, as `sam deploy` leaves it, for folders on this machine."""
-    for resource in template["Resources"].values():
-        for name in ("CodeUri", "ContentUri"):
-            if name in resource["Properties"]:
-                resource["Properties"][name] = f"s3://bucket/{resource['Properties'][name]}"
-    return template
-
-
-@cache
-def deployed(**parameters):
-    return Stack(**parameters)
 
 
 @cache
@@ -573,7 +488,12 @@ def test_the_page_comes_over_https_with_security_headers_through_access_control(
     assert behavior["AllowedMethods"] == ["GET", "HEAD"]
     assert "CacheBehaviors" not in config, "each path has the same rules"
     assert behavior["ResponseHeadersPolicyId"] == "PageHeaders"
-    assert [origin["OriginAccessControlId"] for origin in config["Origins"]] == ["PageAccess.Id"]
+    assert behavior["CachePolicyId"] == MANAGED_CACHING_OPTIMIZED
+    (origin,) = config["Origins"]
+    assert (origin["Id"], origin["OriginAccessControlId"]) == (behavior["TargetOriginId"], "PageAccess.Id")
+    access = deployed().resources["PageAccess"]["Properties"]["OriginAccessControlConfig"]
+    assert (access["OriginAccessControlOriginType"], access["SigningProtocol"]) == ("s3", "sigv4")
+    assert access["SigningBehavior"] == "always", "else the private bucket refuses every request"
     headers = deployed().resources["PageHeaders"]["Properties"]["ResponseHeadersPolicyConfig"]["SecurityHeadersConfig"]
     assert headers.keys() >= {
         "ContentSecurityPolicy",
