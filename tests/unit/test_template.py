@@ -804,12 +804,22 @@ def test_the_stats_function_runs_on_its_schedule_and_is_missed_when_it_does_not(
     ((_, schedule),) = deployed(StatsEveryMinutes="7").of_type("AWS::Scheduler::Schedule").items()
     assert schedule["ScheduleExpression"] == "rate(7 minutes)"
     assert schedule["Target"]["Arn"] == "StatsFunction.Arn"
+    assert "Input" not in schedule["Target"], "what comes is the scheduler's own event, as events/schedule.json has it"
     silent = deployed().resources["StatsSilentAlarm"]["Properties"]
     assert silent["TreatMissingData"] == "breaching"
     assert (
         silent["Period"] * silent["EvaluationPeriods"] >= 2 * 60 * SOURCE["Parameters"]["StatsEveryMinutes"]["MaxValue"]
     )
     assert SOURCE["Parameters"]["StatsEveryMinutes"]["MinValue"] > 1, "the scheduler wants 'rate(1 minute)'"
+
+
+def test_the_recorded_event_is_one_of_this_schedule():
+    """https://docs.aws.amazon.com/lambda/latest/dg/with-eventbridge-scheduler.html: `detail` is text there."""
+    ((_, schedule),) = deployed().of_type("AWS::Scheduler::Schedule").items()
+    event = json.loads((ROOT / "events/schedule.json").read_text())
+    assert (event["source"], event["detail-type"], event["detail"]) == ("aws.scheduler", "Scheduled Event", "{}")
+    arn = f"arn:aws:scheduler:{event['region']}:{event['account']}:schedule/default/{schedule['Name']}"
+    assert event["resources"] == [arn]
 
 
 def test_a_run_of_the_stats_function_that_fails_is_not_repeated():
