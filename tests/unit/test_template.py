@@ -298,6 +298,12 @@ def test_the_gateway_has_the_paths_of_the_app():
     assert {(path, method.upper()) for path, methods in body()["paths"].items() for method in methods} == served
 
 
+def test_there_is_an_event_of_every_path_that_the_router_function_answers():
+    events = [json.loads(file.read_text()) for file in (ROOT / "events").glob("*.json")]
+    recorded = {(event["resource"], event["httpMethod"].lower()) for event in events if "httpMethod" in event}
+    assert recorded == buffered(deployed()).keys() - {("/health", "head")}
+
+
 @pytest.mark.parametrize("seconds", ["29", "60"])
 def test_one_timeout_holds_for_the_gateway_the_function_and_the_deadline(seconds):
     of = deployed(GatewayTimeoutS=seconds)
