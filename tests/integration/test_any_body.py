@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import handlers
 from bodies_of_any_kind import anything, chats, generates, switches
@@ -23,7 +23,6 @@ def test_no_json_at_any_door_is_a_fault_of_ours(router, path):
     router.start()
     method, bodies = DOORS[path]
 
-    @settings(deadline=None)
     @given(bodies | anything)
     def answered_or_refused(body):
         response = router.invoke(handlers.post(path, json.dumps(body)) | {"httpMethod": method})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bodies_of_any_kind import chats, generates
@@ -114,7 +114,6 @@ def fault(kind, body):
 ASKED = st.tuples(st.just(ChatRequest), chats) | st.tuples(st.just(GenerateRequest), generates)
 
 
-@settings(deadline=None)
 @given(ASKED)
 def test_every_fault_of_any_body_has_words_of_its_own(asked):
     error = fault(*asked)
