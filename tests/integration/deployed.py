@@ -40,6 +40,10 @@ class Router:
         self.monkeypatch = monkeypatch
         self._handler = None
 
+    @property
+    def app(self):
+        return self._handler.app
+
     def start(self, **changes):
         logging.Logger.manager.loggerDict.pop("router", None)  # it would write to the output of the test before
         for name, value in (self.environ | changes).items():
@@ -51,12 +55,15 @@ class Router:
     def stop(self):
         """Close what it keeps open, as the end of an environment does."""
         if self._handler:
-            transport = self._handler.app.state.transport
+            transport = self.app.state.transport
             asyncio.get_event_loop().run_until_complete(transport.close())
             self._handler.app.state.access.close()
 
+    def invoke(self, event, **context):
+        return self._handler(event, handlers.Context(**context))
+
     def call(self, event, **context):
-        response = self._handler(event, handlers.Context(**context))
+        response = self.invoke(event, **context)
         return response["statusCode"], response["headers"], simplejson.loads(response["body"], use_decimal=True)
 
     def generate(self, body=None, **headers):

@@ -597,6 +597,7 @@ def test_one_candidate_listed_twice(only_problem):
         ("candidates: [openai/gpt-4o-mini]\nbaseline: openai/o9", "routes.auto.baseline", "is no candidate"),
         ("candidates: [openai/gpt-4o-mini]\non_content_filter: retry", "routes.auto.on_content_filter", "fail or next"),
         ("candidates: [openai/gpt-4o-mini]\ntimeout_s: 0", "routes.auto.timeout_s", "is 0"),
+        ("candidates: [openai/gpt-4o-mini]\ntimeout_s: 1.5", "routes.auto.timeout_s", "is less than 2"),
         ("candidates: [openai/gpt-4o-mini]\ntimeout_s: 3600", "routes.auto.timeout_s", "is more than 900"),
         ("candidates: [openai/gpt-4o-mini]\nmax_wait_s: -1", "routes.auto.max_wait_s", "is negative"),
         ("candidates: [openai/gpt-4o-mini]\nstrategie: cheapest", "routes.auto", "did you mean strategy?"),
@@ -611,6 +612,15 @@ def test_routes_that_are_refused(only_problem, fields, place, words):
 @pytest.mark.parametrize("name", ["a/b", "'a b'", "''", "'" + "a" * 65 + "'"])
 def test_a_routes_name_cannot_be_mistaken_for_a_candidate(only_problem, name):
     assert "is no name for a route" in only_problem(with_route("candidates: [openai/gpt-4o-mini]", name=name))
+
+
+@pytest.mark.parametrize(("name", "place"), [("'a b'", "routes.a b"), ("'a;b'", "routes.(name)")])
+def test_what_stands_under_a_wrong_name_is_reported_with_it(problems, name, place):
+    found = problems(with_route("candidates: [openai/o9]\nstrategy: luck", name=name))
+    assert len(found) == 3, found
+    assert "is no name for a route" in found[0]
+    assert f"{place}.candidates[0]: 'openai/o9' is no candidate" in found[1]
+    assert f"{place}.strategy: is 'luck'" in found[2]
 
 
 def test_a_route_is_not_blamed_for_a_providers_fault(only_problem):

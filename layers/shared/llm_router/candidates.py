@@ -182,6 +182,10 @@ class Delivery(StrEnum):
     LIVE = "live"
 
 
+REQUEST_AT_LEAST_S = 2.0
+"""Less leaves no time for an attempt between reading what the fleet knows and the ledger's last write."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A named list of candidates with a strategy; a client asks for it in `model`.

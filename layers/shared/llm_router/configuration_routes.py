@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from llm_router.candidates import Candidate, Delivery, Route, Strategy
+from llm_router.candidates import REQUEST_AT_LEAST_S, Candidate, Delivery, Route, Strategy
 from llm_router.configuration_fields import Section, as_fields
 from llm_router.configuration_models import Declared
 from llm_router.configuration_providers import key_advice
@@ -39,7 +39,6 @@ def read(fields: Fields | None, *, declared: Declared, report: Report) -> Mappin
             report.problem(
                 "routes", f"{shown(name)} is no name for a route; use letters, digits and - _ .", line=value.line
             )
-            continue
         mapping = as_fields(value, place, report=report, expected="a mapping with candidates:")
         if mapping is not None:
             routes[name] = _route(name, mapping, place, declared, report)
@@ -57,12 +56,20 @@ def _route(name: str, fields: Fields, place: str, declared: Declared, report: Re
         name=name,
         candidates=_candidates(section, declared),
         strategy=Strategy(section.choice("strategy", list(Strategy), default=Strategy.CHEAPEST)),
-        timeout_s=section.seconds("timeout_s", default=0.0) or None,
+        timeout_s=_timeout_s(section),
         max_wait_s=section.seconds("max_wait_s", default=0.0, zero=True),
         delivery=_delivery(section),
         baseline=_baseline(section, declared),
         moves_on_after_content_filter=section.choice("on_content_filter", ("fail", "next"), default="fail") == "next",
     )
+
+
+def _timeout_s(section: Section) -> float | None:
+    seconds = section.seconds("timeout_s", default=0.0) or None
+    if seconds is not None and seconds < REQUEST_AT_LEAST_S:
+        words = f"is less than {REQUEST_AT_LEAST_S:g}, too little for an attempt; write a number of seconds, such as 30"
+        section.problem("timeout_s", words)
+    return seconds
 
 
 def _delivery(section: Section) -> Delivery | None:

@@ -13,6 +13,7 @@
         +-- OperatorOnlyError             403 operator_only
         +-- KeyStoreUnavailableError      503 key_store_unavailable
         +-- NotFoundError                 404 not_found
+        +-- MethodNotAllowedError         405 method_not_allowed
         +-- StatsUnavailableError         503 stats_unavailable
         +-- SwitchUnavailableError        503 switch_unavailable
         +-- InternalError                 500 internal_error
@@ -21,7 +22,7 @@
             +-- ContextLengthError            400 context_length_exceeded
             +-- RefusedRequestError           400 invalid_request, refused by the providers themselves
             +-- AllProvidersFailedError       502 all_providers_failed
-            +-- NoProviderAvailableError      503 no_provider_available, with `retry_after_s`
+            +-- NoProviderAvailableError      503 no_provider_available, with `retry_after_s` where it is known
             +-- DeadlineExceededError         504 deadline_exceeded
             +-- StreamBrokenError             502 stream_broken, told inside the stream
             +-- AnswerTooLargeError           502 answer_too_large
@@ -80,7 +81,7 @@ class CallerError(RouterError):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     type: ClassVar[str] = "api_error"
-    should_retry: ClassVar[bool | None] = None
+    should_retry: bool | None = None
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
         self.message = message
@@ -129,6 +130,12 @@ class KeyStoreUnavailableError(CallerError):
 class NotFoundError(CallerError):
     status = 404
     code = "not_found"
+    type = "invalid_request_error"
+
+
+class MethodNotAllowedError(CallerError):
+    status = 405
+    code = "method_not_allowed"
     type = "invalid_request_error"
 
 
@@ -181,8 +188,14 @@ class AllProvidersFailedError(RequestError):
 
 
 class NoProviderAvailableError(RequestError):
+    """Worth asking again where it is known when; a missing key or a switch waits for an operator."""
+
     status = 503
     code = "no_provider_available"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        self.should_retry = False if retry_after_s is None else None
 
 
 class DeadlineExceededError(RequestError):

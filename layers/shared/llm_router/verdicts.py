@@ -24,7 +24,7 @@ from llm_router.usage import Attempt, Outcome
 def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bool) -> RequestError:
     """`attempts` are all that failed; `in_time` says that the deadline would have allowed another."""
     if not attempts:
-        return _too_late() if plan.places and not in_time else _nothing_able(plan.excluded, now)
+        return _no_time_at_all() if plan.places and not in_time else _nothing_able(plan.excluded, now)
     if said := _said_of_the_request(attempts):
         return said
     if all(attempt.outcome is Outcome.RATE_LIMITED for attempt in attempts):
@@ -89,6 +89,10 @@ def _unservable(excluded: Sequence[Excluded]) -> RequestError:
 
 def _too_long() -> RequestError:
     return ContextLengthError("The prompt is too long for every model that could serve it.", param="prompt")
+
+
+def _no_time_at_all() -> RequestError:
+    return DeadlineExceededError("No time was left to ask a provider.")
 
 
 def _too_late() -> RequestError:
