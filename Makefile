@@ -8,6 +8,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PYTHONPATH := layers/shared
 
+include infra/vocabulary/targets.mk
+
 .PHONY: help
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,12 +33,12 @@ $(VENV)/.ready: $(VENV)/.ready-to-run requirements.txt infra/prices/requirements
 	@touch $@
 
 .PHONY: setup
-setup: $(VENV)/.ready  ## Create .venv and install the pinned packages
+setup: $(VENV)/.ready $(VOCABULARY)  ## Create .venv, install the pinned packages, fetch the vocabulary
 
 # --- On this machine --------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: $(VENV)/.ready-to-run  ## The whole router on this machine: PORT, HOST, PROVIDERS_FILE, STATE_DIR
+run: $(VENV)/.ready-to-run $(VOCABULARY)  ## The whole router on this machine: PORT, HOST, PROVIDERS_FILE, STATE_DIR
 	@PYTHONPATH=layers/shared:. exec $(PY) -m infra.local.run
 
 # --- Quality ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from llm_router.usage import (
     UsageRecord,
 )
 
+VOCABULARY_DIR = Path(__file__).parents[1] / "layers" / "vocabulary" / "vocabulary"
 NOW = datetime(2026, 11, 23, 2, 30, tzinfo=UTC)
 BEARER = Auth(AuthKind.BEARER)
 KEYLESS = Auth(AuthKind.NONE)

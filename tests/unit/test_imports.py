@@ -50,6 +50,7 @@ MAY_REACH = {
     "exchange": {"asyncio"},  # waits for the provider, within limits
     "fleet": {"asyncio", "aws_lambda_powertools"},  # asks DynamoDB in a thread, logs when it can't
     "fleet_store": {"botocore"},  # knows DynamoDB's errors
+    "fitting": {"asyncio"},  # counts and cuts in a thread
     "http_requests": {"starlette"},  # reads a request's body
     "http_responses": {"starlette"},  # makes responses
     "ledger": {"botocore"},  # knows DynamoDB's errors
@@ -59,6 +60,7 @@ MAY_REACH = {
     "request_log": {"aws_lambda_powertools", "starlette", "time"},  # times and logs each request
     "stats_job": {"aws_lambda_powertools"},  # logs how it went
     "stats_wiring": {"aws_lambda_powertools"},  # puts the stats function's parts together
+    "tokens": {"aws_lambda_powertools", "threading"},  # loads the vocabulary once, logs when it can't
     "transport": {"httpcore", "httpx", "ssl", "time"},  # the one seam to the providers
     "wiring": {"aws_lambda_powertools", "fastapi"},  # puts the router's parts together
 }
@@ -68,17 +70,27 @@ POLICY = frozenset(
     {
         "billing",
         "candidates",
+        "chat_texts",
+        "cleaning",
         "completions",
         "contributions",
+        "cutting",
         "errors",
         "failover",
         "fees",
+        "fitting_limits",
         "health",
         "infrastructure",
         "json_text",
+        "optimization",
+        "outlines",
+        "passages",
         "positions",
         "pricing",
+        "prompt_sizes",
+        "prompt_warnings",
         "prompts",
+        "relevance",
         "retry_after",
         "rollup_items",
         "rollups",
@@ -87,6 +99,7 @@ POLICY = frozenset(
         "sketch",
         "spans",
         "sse",
+        "turns",
         "upstream",
         "usage",
         "verdicts",
