@@ -24,129 +24,21 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[\u3040-\u30ff\u3400-\u9ff
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 SAID_BY_ANY_QUESTION = frozenset(
-    [
-        "a",
-        "about",
-        "all",
-        "also",
-        "an",
-        "and",
-        "any",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "before",
-        "but",
-        "by",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "each",
-        "for",
-        "from",
-        "give",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "him",
-        "his",
-        "how",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "just",
-        "list",
-        "may",
-        "me",
-        "more",
-        "most",
-        "my",
-        "no",
-        "not",
-        "of",
-        "on",
-        "one",
-        "only",
-        "or",
-        "our",
-        "out",
-        "please",
-        "said",
-        "say",
-        "she",
-        "should",
-        "show",
-        "so",
-        "some",
-        "such",
-        "tell",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "to",
-        "up",
-        "us",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "while",
-        "who",
-        "whom",
-        "whose",
-        "why",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-        "according",
-        "answer",
-        "below",
-        "describe",
-        "document",
-        "explain",
-        "following",
-        "find",
-        "happened",
-        "mentioned",
-        "paragraph",
-        "passage",
-        "question",
-        "section",
-        "summarise",
-        "summarize",
-        "summary",
-        "text",
-    ]
+    """
+    a about all also an and any are as at be been before but by can could did do does each for from give had has have
+    he her him his how i if in into is it its just list may me more most my no not of on one only or our out please s
+    said say she should show so some such t tell than that the their them then there these they this those to up us
+    was we were what when where which while who whom whose why will with would you your
+    according answer below describe document explain following find happened mentioned paragraph passage question
+    section summarise summarize summary text
+    """.split()  # noqa: SIM905  # read as words
 )
 """Words that tell nothing of what is asked about."""
 
 
 def scores(question: str, passages: Sequence[str]) -> list[float]:
     """One for each passage, 0 where nothing of the question is in it or beside it."""
-    asked = {term for term in terms(question) if term not in _EMPTY}
+    asked = {term for term in terms(question) if term not in EMPTY}
     if not asked or not passages:
         return [0.0] * len(passages)
     found = [_Terms(passage, asked) for passage in passages]
@@ -197,4 +89,4 @@ def _better_neighbour(own: Sequence[float], at: int) -> float:
     return max(before, after)
 
 
-_EMPTY = frozenset(map(_stem, SAID_BY_ANY_QUESTION))
+EMPTY = frozenset(map(_stem, SAID_BY_ANY_QUESTION))
