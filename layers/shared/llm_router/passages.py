@@ -97,6 +97,8 @@ class _Ends:
         waiting: list[tuple[int, int]] = []
         depth = 0
         for at, line in enumerate(self._lines):
+            if _FENCE.match(line):
+                waiting.clear()  # what is in a fence closes nothing outside of it
             waiting.append((at, depth))
             depth += sum(_DELTA.get(bracket, 0) for bracket in _BRACKETS.findall(line))
             while waiting and waiting[-1][1] >= depth:
@@ -137,6 +139,8 @@ def _begins_table(lines: Sequence[str], start: int) -> bool:
 
 
 def _is_row(line: str) -> bool:
+    if _FENCE.match(line):
+        return False
     return "|" in line or line.lstrip().startswith("+-") or ("-+-" in line)
 
 

@@ -61,8 +61,10 @@ class Tokenizer:
     def count(self, text: str) -> int:
         """Raises VocabularyMissingError."""
         encoding = self._loaded()
-        pieces, cuts = _pieces(_without_surrogates(text))
-        return sum(map(len, map(encoding.encode_ordinary, pieces))) + CUT_TOKENS * cuts
+        sound = _without_surrogates(text)
+        pieces, cuts = _pieces(sound)
+        tokens = sum(map(len, map(encoding.encode_ordinary, pieces)))
+        return min(tokens + CUT_TOKENS * cuts, len(sound.encode())) if cuts else tokens
 
     def counts(self, texts: Iterable[str]) -> Sequence[int]:
         """Raises VocabularyMissingError."""
