@@ -70,7 +70,7 @@ def ollama_models() -> list[str]:
 
 
 def _demonstrations(demo_url: str) -> dict[str, Any]:
-    """The dearest is the baseline that the page counts savings against. Long prompts are trimmed, so that it is seen."""
+    """The dearest is the baseline that savings are counted against. Long prompts are trimmed, so that it is seen."""
     every = [f"{demo.name}/{demo.model}" for demo in DEMOS]
     return {
         "providers": [demo.row(demo_url) for demo in DEMOS],

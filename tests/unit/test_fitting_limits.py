@@ -106,7 +106,10 @@ def test_a_beginning_that_is_read_from_the_cache_is_kept_where_that_is_cheaper()
     [
         ({"share": 0.0}, "the candidate has had nothing in its cache"),
         ({"share": 0.9, "most": 500}, "trimming saves more than the cache"),
-        ({"share": 0.9, "by": candidate("groq/caching", usd=price("1", "2"))}, "no price of its own for what is cached"),
+        (
+            {"share": 0.9, "by": candidate("groq/caching", usd=price("1", "2"))},
+            "no price of its own for what is cached",
+        ),
         ({"share": 0.9, "by": candidate("groq/caching", usd=None)}, "no price is known"),
         ({"share": 0.9, "by": candidate("groq/caching", usd=price("1", "2", cached_usd="1"))}, "it is no cheaper"),
     ],

@@ -274,7 +274,9 @@ def test_safe_cleans_between_the_ends_of_a_single_message(text):
         assert found["content"].endswith(blocks[-1])
 
 
-@pytest.mark.parametrize("content", [None, "", [], [{"type": "image_url", "image_url": {"url": "x"}}], [{"type": "text"}]])
+@pytest.mark.parametrize(
+    "content", [None, "", [], [{"type": "image_url", "image_url": {"url": "x"}}], [{"type": "text"}]]
+)
 def test_messages_without_text_are_no_obstacle(content):
     messages = [
         {"role": "user", "content": "word " * 600},

@@ -66,7 +66,9 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-@given(value=st.dictionaries(st.text(max_size=8), JSON, min_size=1, max_size=4) | st.lists(JSON, min_size=1, max_size=4))
+@given(
+    value=st.dictionaries(st.text(max_size=8), JSON, min_size=1, max_size=4) | st.lists(JSON, min_size=1, max_size=4)
+)
 def test_json_stays_whole_between_other_text(value, indent):
     written = json.dumps(value, indent=indent, ensure_ascii=True)
     assert (Kind.JSON, f"{written}\n\n") in kinds(f"Look at this:\n\n{written}\n\nThat was it.")

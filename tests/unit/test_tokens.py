@@ -25,7 +25,22 @@ TOKENIZER = Tokenizer(VOCABULARY_DIR, logger=LOGGER)
 
 PARTS = st.one_of(
     st.text(max_size=40),
-    st.sampled_from(["don't ", "I'LL", "  ", "\n\n\n", "\r\n", "//", "--", "123456", "ÅNGSTRÖM", "漢字，仮名。", "🙂🙃", "\u0301"]),
+    st.sampled_from(
+        [
+            "don't ",
+            "I'LL",
+            "  ",
+            "\n\n\n",
+            "\r\n",
+            "//",
+            "--",
+            "123456",
+            "ÅNGSTRÖM",
+            "漢字\uff0c仮名。",
+            "🙂🙃",
+            "\u0301",
+        ]
+    ),
     st.text(alphabet="ab ,.\n'", max_size=60),
 )
 
@@ -64,7 +79,7 @@ def test_the_count_of_a_short_text_is_tiktokens_own(tiktoken_itself, parts):
 
 @given(parts=st.lists(PARTS, min_size=1, max_size=12))
 @example(parts=["don't stop, O'Neill's 1234 houses. "])
-@example(parts=["日本語のテキスト。漢字仮名交じり文、です！"])
+@example(parts=["日本語のテキスト。漢字仮名交じり文、です\uff01"])
 def test_a_long_text_that_is_cut_between_words_only_is_counted_exactly(tiktoken_itself, parts):
     text = long_text(parts)
     pieces, cuts = tokens._pieces(text)

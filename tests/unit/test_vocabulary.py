@@ -70,6 +70,8 @@ def test_the_packed_form_is_expanded_to_the_published_one():
     """The npm package writes `! <first rank> <token> ...`; what gaps there are between ranks, it begins a line anew."""
     lines = (VOCABULARY_DIR / tokens.VOCABULARY).read_bytes().decode().splitlines()
     rows = [line.split() for line in lines]
-    packed = "\n".join(" ".join(["!", rows[at][1], *(token for token, _ in rows[at : at + 1000])]) for at in range(0, len(rows), 1000))
+    packed = "\n".join(
+        " ".join(["!", rows[at][1], *(token for token, _ in rows[at : at + 1000])]) for at in range(0, len(rows), 1000)
+    )
     assert b"".join(fetch.expanded(packed)) == (VOCABULARY_DIR / tokens.VOCABULARY).read_bytes()
     assert base64.b64decode(rows[0][0]) == b"!"

@@ -13,7 +13,7 @@ TURNS = (
     ),
     (
         "The band saw makes a strange noise.",
-        "Check the lower guide first. It was replaced last spring with part BG-114, and the spare is in the grey cupboard.",
+        "Check the lower guide first. Last spring it was replaced with part BG-114; the spare is in the grey cupboard.",
     ),
     (
         "How do I book the big room?",
@@ -52,7 +52,7 @@ TURNS = (
     ),
     (
         "I want to put up a swing.",
-        "The chestnut's lowest branch carries 300 kg by the arborist's letter, but only with a wide strap, never with rope.",
+        "The chestnut's lowest branch carries 300 kg by the arborist's letter, but only with a wide strap.",
     ),
     (
         "How was the autumn fair?",
@@ -85,7 +85,7 @@ CASES = (
     ("At what warmth do the vents close again?", "open by themselves at 24 degrees and close at 19"),
     (
         "Which part is the spare of the saw?",
-        "replaced last spring with part BG-114, and the spare is in the grey cupboard",
+        "replaced with part BG-114; the spare is in the grey cupboard",
     ),
     ("How deep will the pond be?", "lined with clay, 60 cm deep, with a ramp of flat stones for hedgehogs"),
     ("How hot may I fire the kiln?", "Until the new one comes, fire no higher than cone 04"),
