@@ -13,9 +13,9 @@ $(BENCH_VENV)/.ready: infra/bench/requirements.txt layers/shared/requirements.tx
 
 .PHONY: bench
 bench: setup $(BENCH_VENV)/.ready  ## Measure cold start, memory, overhead and size; ROUNDS=25
-	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.bench --python $(BENCH_VENV)/bin/python --rounds "$(ROUNDS)"
-	@echo
 	@$(MAKE) bench-trim
+	@echo
+	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.bench --python $(BENCH_VENV)/bin/python --rounds "$(ROUNDS)"
 
 .PHONY: bench-trim
 bench-trim: setup  ## What trimming keeps of what is needed, and how long it takes

@@ -260,7 +260,7 @@ def test_an_estimate_shows_what_would_be_sent_and_sends_nothing(trimming, door):
     if door == "generate":
         assert became == ["cut"]
         assert told["outline"][0]["charactersBefore"] == len(LONG)
-        assert told["outline"][0]["begins"][-1].endswith("When was the bridge closed?")
+        assert told["outline"][0]["begins"][0].startswith("Read this.")
     else:
         gone = became.count("gone")
         assert became == ["whole", *["gone"] * gone, *["whole"] * (len(became) - 1 - gone)]
