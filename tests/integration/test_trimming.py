@@ -88,6 +88,14 @@ def test_a_prompt_over_the_limit_goes_out_within_it_with_what_is_asked_for(trimm
     assert warning["savedUsd"] == (warning["tokensBefore"] - warning["tokensAfter"]) * Decimal("0.5") / 1_000_000
 
 
+def test_the_event_with_a_long_prompt_keeps_what_it_asks_for(trimming):
+    status, _, body = trimming.start().call(handlers.event("generate-long"))
+    assert (status, body["warnings"][0]["kind"]) == (200, "prompt_trimmed")
+    content = sent(trimming)[0]["content"]
+    assert "any second of the last 35 days" in content
+    assert content.endswith("How far back can a table be restored?")
+
+
 def test_the_record_holds_what_was_trimmed_and_nothing_of_the_prompt(trimming):
     _, _, body = trimming.start().generate({"prompt": LONG.replace("bridge", SECRET)})
     (record,) = trimming.records()

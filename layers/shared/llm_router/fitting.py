@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llm_router import completions, fitting_limits, optimization, outlines, prompt_sizes
+from llm_router import cancellation, completions, fitting_limits, optimization, outlines, prompt_sizes
 from llm_router.candidates import Feature, Optimize, Route
 from llm_router.errors import PromptTooLongError
 from llm_router.fitting_limits import Limit
@@ -59,12 +59,16 @@ class Fitter:
         return await asyncio.to_thread(self._fitted, prompt, route, surroundings, is_large=is_large)
 
     async def counted(self, reading: Reading, prompt: Prompt, *, within_s: float) -> Reading:
-        """An answer whose provider reports no tokens, with the router's own count of them."""
+        """An answer whose provider reports no tokens, with the router's own count of them; also for a caller who has
+        gone meanwhile, for it was paid for.
+        """
         if reading.tokens is not None or reading.outcome is not Outcome.SUCCESS:
             return reading
+        counting = asyncio.wait_for(
+            asyncio.to_thread(self._usage, reading, prompt), max(0.0, min(within_s, COUNTED_WITHIN_S))
+        )
         try:
-            work = asyncio.to_thread(self._usage, reading, prompt)
-            return replace(reading, counted=await asyncio.wait_for(work, min(within_s, COUNTED_WITHIN_S)))
+            return replace(reading, counted=await cancellation.to_its_end(counting))
         except (TimeoutError, VocabularyMissingError):
             return reading
 
