@@ -8,6 +8,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PYTHONPATH := layers/shared
 
+include infra/vocabulary/targets.mk
+
 .PHONY: help
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,12 +40,12 @@ $(VENV)/.ready: $(VENV)/bin/llm-router requirements.txt infra/prices/requirement
 	@touch $@
 
 .PHONY: setup
-setup: $(VENV)/.ready  ## Create .venv and install the pinned packages
+setup: $(VENV)/.ready $(VOCABULARY)  ## Create .venv, install the pinned packages, fetch the vocabulary
 
 # --- On this machine --------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: $(VENV)/bin/llm-router  ## The whole router on this machine: PORT, HOST, PROVIDERS_FILE, STATE_DIR
+run: $(VENV)/bin/llm-router $(VOCABULARY)  ## The whole router on this machine: PORT, HOST, PROVIDERS_FILE, STATE_DIR
 	@PYTHONPATH=layers/shared:. exec $(PY) -m infra.local.run
 
 # --- Quality ----------------------------------------------------------------------------------------------------

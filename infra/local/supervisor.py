@@ -222,6 +222,7 @@ def _environ(wishes: Wishes, choice: Choice, endpoint: str) -> dict[str, str]:
         "PAGE_BUCKET": PAGE_BUCKET,
         "PAGE_DIR": str(ROOT / "infra" / "dashboard" / "page"),
         "PROVIDERS_FILE": str(choice.file),
+        "VOCABULARY_DIR": str(ROOT / "layers" / "vocabulary" / "vocabulary"),
         "PROVIDER_KEYS": "environment",
         "REQUIRE_CLIENT_KEY": "true" if wishes.asks_for_key else "false",
     }

@@ -22,7 +22,7 @@ validate: sam-setup  ## Check the template with SAM and its linter
 	@AWS_DEFAULT_REGION="$${AWS_DEFAULT_REGION:-us-east-1}" $(SAM) validate --lint
 
 .PHONY: build
-build: sam-setup  ## Build what is deployed into .aws-sam; ARCH=arm64 or x86_64
+build: sam-setup $(VOCABULARY)  ## Build what is deployed into .aws-sam; ARCH=arm64 or x86_64
 	@$(SAM_VENV)/bin/python infra/sam/build.py --arch "$(ARCH)"
 
 .PHONY: test-built

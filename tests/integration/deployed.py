@@ -9,6 +9,7 @@ import boto3
 import simplejson
 
 import handlers
+from builders import VOCABULARY_DIR
 from integration.tables import LEDGER_TABLE, STATE_TABLE
 from llm_router import journal_items
 from provider_server import always, completion
@@ -33,6 +34,7 @@ class Router:
             "LEDGER_TABLE": LEDGER_TABLE,
             "STATE_TABLE": STATE_TABLE,
             "PROVIDERS_FILE": str(self.file),
+            "VOCABULARY_DIR": str(VOCABULARY_DIR),
             "PROVIDER_KEYS": "environment",
             "REQUIRE_CLIENT_KEY": "false",
             "STAGE": "test",

@@ -9,6 +9,7 @@ from llm_router.errors import CallerError, ConfigurationError, RequestError, Rou
 DOCUMENTED = {
     "InvalidRequestError": (400, "invalid_request", None),
     "TooManyGroupsError": (400, "invalid_request", None),
+    "PromptTooLongError": (400, "context_length_exceeded", None),
     "RequestTooLargeError": (413, "request_too_large", None),
     "InvalidApiKeyError": (401, "invalid_api_key", None),
     "ContentFilterError": (400, "content_filter", None),

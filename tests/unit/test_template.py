@@ -32,6 +32,7 @@ LEFT_OUT = {
     },
     "StatsFunction": {
         "PROVIDERS_FILE": "it calls no provider",
+        "VOCABULARY_DIR": "it counts nothing",
         "PROVIDER_KEYS": "it calls no provider",
         "REQUIRE_CLIENT_KEY": "nobody calls it",
         "GATEWAY_TIMEOUT_S": "it stands behind no gateway",
@@ -225,6 +226,7 @@ def test_the_streaming_function_has_the_server_of_the_local_run_and_nothing_that
 OPT = {
     "SharedLayer": "python/llm_router",
     "ConfigLayer": "providers.yaml",
+    "VocabularyLayer": "vocabulary",
     "PageLayer": "page",
     ADAPTER_LAYERS["arm64"]: "bootstrap",
 }
@@ -234,8 +236,8 @@ OPT = {
 @pytest.mark.parametrize(
     ("function", "layers"),
     [
-        ("RouterFunction", ["SharedLayer", "ConfigLayer"]),
-        ("StreamingFunction", ["SharedLayer", "ConfigLayer", ADAPTER_LAYERS["arm64"]]),
+        ("RouterFunction", ["SharedLayer", "ConfigLayer", "VocabularyLayer"]),
+        ("StreamingFunction", ["SharedLayer", "ConfigLayer", "VocabularyLayer", ADAPTER_LAYERS["arm64"]]),
         ("StatsFunction", ["SharedLayer", "PageLayer"]),
     ],
 )
@@ -252,6 +254,7 @@ def test_a_function_has_the_layers_with_the_library_and_with_what_its_variables_
     [
         ("SharedLayer", {"llm_router", "requirements.txt"}),
         ("ConfigLayer", {"providers.yaml"}),
+        ("VocabularyLayer", {"vocabulary"}),
         ("PageLayer", {"page"}),
     ],
 )

@@ -83,7 +83,7 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         dispatch = functools.partial(doors.dispatcher.answer, body.as_prompt(), key_id=key.key_id, deadline=deadline)
         answer = await live.in_one_piece(lambda _: dispatch(), request.receive)
         request.state.record = answer.record
-        return _deliverable(http_responses.generated(answer, warnings=body.warnings), answer.record, request.scope)
+        return _deliverable(http_responses.generated(answer), answer.record, request.scope)
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request, key: ClientKey = signed_in) -> Response:
@@ -106,8 +106,8 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         is_chat = isinstance(value, dict) and "messages" in value
         body = http_requests.parsed(value, ChatRequest) if is_chat else http_requests.parsed(value, GenerateRequest)
         prompt = body.as_prompt()
-        plan = await doors.dispatcher.plan(prompt)
-        return http_responses.estimated(prompt, plan, warnings=body.warnings)
+        fitted, plan = await doors.dispatcher.plan(prompt)
+        return http_responses.estimated(prompt, fitted, plan)
 
 
 def _open_windows(app: FastAPI, doors: Doors, signed_in: Any) -> None:

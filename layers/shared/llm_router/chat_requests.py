@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from llm_router import request_faults
-from llm_router.candidates import Feature, Strategy
+from llm_router.candidates import Feature, Optimize, Strategy
 from llm_router.http_requests import Metadata, Text, Tokens
 from llm_router.prompts import NO_WISHES, Prompt, Wishes
 
@@ -41,6 +41,7 @@ OURS = frozenset(
         "provider",
         "metadata",
         "strategy",
+        "optimize",
     }
 )
 """Fields that do not go upstream as they came."""
@@ -115,6 +116,7 @@ class ChatRequest(BaseModel):
     n: Annotated[StrictInt, Field(ge=1, le=CHOICES_AT_MOST)] | None = None
     provider: ProviderWishes | None = None
     strategy: Strategy | None = None
+    optimize: Optimize | None = None
     metadata: Metadata | None = None
 
     def as_prompt(self) -> Prompt:
@@ -130,6 +132,7 @@ class ChatRequest(BaseModel):
             fields=fields,
             needs=frozenset(_needs(fields, messages)),
             strategy=self.strategy or (_SORTS[self.provider.sort] if self.provider and self.provider.sort else None),
+            optimize=self.optimize,
             wishes=_wishes(self.provider) if self.provider else NO_WISHES,
             metadata=self.metadata or {},
         )
@@ -138,10 +141,6 @@ class ChatRequest(BaseModel):
         """The default stands in for nobody where the caller lists whom to ask, as OpenRouter's users may."""
         says_model = "model" in self.model_fields_set or not self.models
         return tuple(dict.fromkeys((self.model, *self.models) if says_model else self.models))
-
-    @property
-    def warnings(self) -> list[dict[str, str]]:
-        return []
 
     @property
     def wants_usage(self) -> bool:

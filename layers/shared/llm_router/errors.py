@@ -8,6 +8,7 @@
     +-- CallerError                   what the HTTP caller is told
         +-- InvalidRequestError           400 invalid_request, with `param`
         |   +-- TooManyGroupsError            more sums than one answer may hold
+        |   +-- PromptTooLongError            400 context_length_exceeded, cannot be trimmed so far
         +-- RequestTooLargeError          413 request_too_large
         +-- InvalidApiKeyError            401 invalid_api_key
         +-- OperatorOnlyError             403 operator_only
@@ -98,6 +99,12 @@ class InvalidRequestError(CallerError):
 
 class TooManyGroupsError(InvalidRequestError):
     """What was asked for would be read, and sent, without end."""
+
+
+class PromptTooLongError(InvalidRequestError):
+    """What of a prompt must stay is more than the route or its models allow. Nothing was sent."""
+
+    code = "context_length_exceeded"
 
 
 class RequestTooLargeError(CallerError):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from decimal import Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from llm_router import json_text, request_faults
-from llm_router.candidates import Strategy
+from llm_router.candidates import Optimize, Strategy
 from llm_router.errors import InvalidRequestError, RequestTooLargeError
 from llm_router.prompts import Prompt, message
 
@@ -49,7 +49,7 @@ class GenerateRequest(BaseModel):
     max_tokens: Tokens | None = None
     temperature: Annotated[Decimal, BeforeValidator(_number), Field(ge=0, le=2, decimal_places=20)] | None = None
     strategy: Strategy | None = None
-    optimize: Literal["off", "safe", "trim"] | None = None
+    optimize: Optimize | None = None
     metadata: Metadata | None = None
 
     def as_prompt(self) -> Prompt:
@@ -62,14 +62,9 @@ class GenerateRequest(BaseModel):
             max_tokens=self.max_tokens,
             fields={} if self.temperature is None else {"temperature": self.temperature},
             strategy=self.strategy,
+            optimize=self.optimize,
             metadata=self.metadata or {},
         )
-
-    @property
-    def warnings(self) -> list[dict[str, str]]:
-        if self.optimize in ("safe", "trim"):
-            return [{"kind": "not_in_effect", "message": "optimize has no effect yet; the prompt was sent as it is."}]
-        return []
 
 
 class SwitchRequest(BaseModel):

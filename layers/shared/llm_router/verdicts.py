@@ -70,7 +70,7 @@ def _nothing_able(excluded: Sequence[Excluded], now: datetime) -> RequestError:
     """Why no candidate was able, told so that the reader knows what to do."""
     reasons = {item.exclusion for item in excluded} - {Exclusion.NO_KEY}
     if reasons == {Exclusion.CONTEXT_WINDOW}:
-        return _too_long()
+        return _too_long(excluded)
     if reasons and reasons <= THE_REQUESTS_OWN:
         return _unservable(excluded)
     soonest = min((item.open_until for item in excluded if item.open_until), default=None)
@@ -87,8 +87,14 @@ def _unservable(excluded: Sequence[Excluded]) -> RequestError:
     return RefusedRequestError(f"What the request asks for leaves no candidate ({told}).", param="provider")
 
 
-def _too_long() -> RequestError:
-    return ContextLengthError("The prompt is too long for every model that could serve it.", param="prompt")
+def _too_long(excluded: Sequence[Excluded] = ()) -> RequestError:
+    windows = [item.candidate.context_window for item in excluded if item.candidate.context_window]
+    most = f" (at most {max(windows):,} tokens)" if windows else ""
+    return ContextLengthError(
+        f"The prompt is too long for every model that could serve it{most}. Shorten it, or send it with "
+        "optimize: trim to have it trimmed.",
+        param="prompt",
+    )
 
 
 def _no_time_at_all() -> RequestError:
