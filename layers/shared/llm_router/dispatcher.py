@@ -244,12 +244,12 @@ class Dispatcher:
         started_s, began_at = self.clock.monotonic_s(), self.clock.now()
         trial.reading = await self._exchange(request, trial, step, opening=opening, output_cap=cap)
         latency_ms = _milliseconds(self.clock.monotonic_s() - started_s - opening.waited_s)
-        position = await cancellation.to_its_end(opening.written)
+        await cancellation.to_its_end(opening.written)
         facts = request.facts.get(candidate.name, routing.UNKNOWN_FACTS)
         span = billing.Span(began_at, latency_ms)
         attempt = billing.attempt(trial.reading, candidate, prompt=request.prompt, facts=facts, span=span)
         self._note(trial, candidate, attempt, began_at)
-        trial.record = replace(trial.record, position=position, attempts=(*trial.record.attempts, attempt))
+        trial.record = replace(trial.record, attempts=(*trial.record.attempts, attempt))
 
     async def _exchange(
         self,
@@ -293,15 +293,13 @@ class Dispatcher:
             first_content_s=first_s, one_piece_s=limit_s, idle_s=candidate.idle_timeout_s, total_s=remaining_s
         )
 
-    async def _write_trying(self, record: UsageRecord) -> str:
-        """Returns the record's position. Where DynamoDB fails the request goes on: settling makes up for it."""
+    async def _write_trying(self, record: UsageRecord) -> None:
+        """Where DynamoDB fails the request goes on: settling makes up for it."""
         write = self.ledger.note_attempts if record.attempts else self.ledger.insert
         try:
-            written = await asyncio.wait_for(asyncio.to_thread(write, record), OPENED_WITHIN_S)
+            await asyncio.wait_for(asyncio.to_thread(write, record), OPENED_WITHIN_S)
         except (StoreError, TimeoutError) as error:
             self._log_record(record, error, event="ledger.unopened")
-            return getattr(error, "position", None) or record.position
-        return written.position if written else record.position
 
     async def _settle(self, request: _Request, trial: _Trial, error: RequestError | None) -> UsageRecord:
         """Write the record's end, and wait for what the fleet is being told."""
@@ -386,7 +384,7 @@ class _Trial:
 class _Opening:
     """The ledger's write before an attempt, and how long the attempt had to wait for it."""
 
-    written: asyncio.Task[str]
+    written: asyncio.Task[None]
     clock: Clock
     waited_s: float = 0.0
 

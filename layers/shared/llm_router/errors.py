@@ -55,15 +55,11 @@ class SettingsError(ConfigurationError):
 
 
 class StoreError(RouterError):
-    """DynamoDB could not be reached, was too slow, or refused. `operation` is the API call's name.
-
-    `position` is where a record may stand although nobody acknowledged it.
-    """
+    """DynamoDB could not be reached, was too slow, or refused. `operation` is the API call's name."""
 
     def __init__(self, operation: str, reason: str) -> None:
         self.operation = operation
         self.reason = reason
-        self.position: str | None = None
         super().__init__(f"{operation} failed: {reason}")
 
 

@@ -63,30 +63,26 @@ class Ledger:
         return positions.position(self._clock.now(), shard=bits % self._shards, random_bits=bits >> 5)
 
     def insert(self, record: UsageRecord) -> UsageRecord:
-        """Put a new record into the journal; the one returned says at which position it now stands."""
-        while True:
-            if self._is_late(record):
-                record = replace(record, position=self.new_position())
-            try:
-                self._put(record)
-            except StoreError as error:
-                error.position = record.position  # where it may stand all the same
-                raise
-            if not self._is_late(record):
-                return record
-            self._delete(record)
+        """Put a pending record into the journal, at its own position and in time, or raise StoreError.
+
+        It never looks for another position: a writer that has stopped waiting for it would not know of that one.
+        """
+        if not self._is_inserted(record):
+            raise StoreError("PutItem", "too late for its position")
+        return record
 
     def note_attempts(self, record: UsageRecord) -> None:
         """Write down the attempts so far and the one about to start, while the record is pending.
 
-        One whose opening failed is opened now.
+        One whose opening failed is opened now. A write that arrives after that of a later attempt changes nothing.
         """
         values = journal_items.record_values(record)
         changed = {name: values[name] for name in ("attempts", "trying", "cost_usd", "cost_basis")}
+        known = f"size(#attempts) < {_COUNT}"
         with aws.asking("UpdateItem"):
-            found = self._update(record.position, changed, only_if=RecordState.PENDING)
-        if found == {} and not self._is_late(record):
-            self._put(record)
+            found = self._update(record.position, changed, known=known, count=len(record.attempts))
+        if found == {}:
+            self.insert(record)
 
     def settle(self, record: UsageRecord) -> UsageRecord:
         """Write the end of a request, exactly once, whatever became of its opening.
@@ -96,7 +92,7 @@ class Ledger:
         record, written by a try whose acknowledgement got lost.
         """
         with aws.asking("UpdateItem"):
-            found = self._update(record.position, journal_items.record_values(record), only_if=RecordState.PENDING)
+            found = self._update(record.position, journal_items.record_values(record))
         if found is None:
             return record
         if not found:
@@ -109,15 +105,19 @@ class Ledger:
     def give_up(self, record: UsageRecord) -> UsageRecord | None:
         """Mark an orphan as unsettled, unless it was settled meanwhile; returns the record as it now stands.
 
-        None where it is gone: its writer took it back.
+        None where it is none: its writer took it back, or it is an opening that arrived after the settlement had been
+        inserted elsewhere. What was noted since `record` was read is kept.
         """
+        if self._has_moved(record):
+            return None
         unsettled = replace(record, state=RecordState.UNSETTLED, settled_at=self._clock.now())
+        values, known = journal_items.record_values(unsettled), f"size(#attempts) = {_COUNT}"
         with aws.asking("UpdateItem"):
-            values = journal_items.record_values(unsettled)
-            found = self._update(record.position, values, only_if=RecordState.PENDING)
+            found = self._update(record.position, values, known=known, count=len(record.attempts))
         if found is None:
             return unsettled
-        return journal_items.record_of(found) if found else None
+        now = journal_items.record_of(found) if found else None
+        return self.give_up(now) if now and now.state is RecordState.PENDING else now
 
     def find(self, position: str) -> UsageRecord | None:
         with aws.asking("GetItem"):
@@ -184,12 +184,35 @@ class Ledger:
     def _is_late(self, record: UsageRecord) -> bool:
         return self._clock.now() - positions.time_of(record.position) >= timedelta(seconds=INSERT_WITHIN_S)
 
-    def _put(self, record: UsageRecord) -> None:
-        """An opening that is repeated, or arrives after the settlement that it belongs to, changes nothing."""
-        opening = record.state is RecordState.PENDING
-        condition: Any = {"ConditionExpression": "attribute_not_exists(pk)"} if opening else {}
+    def _is_inserted(self, record: UsageRecord) -> bool:
+        """Whether it stands at its own position, acknowledged before a reader can have passed there.
+
+        It is pending, so that it can be taken back when it was late: what is pending was counted nowhere.
+        """
+        if self._is_late(record):
+            return False
         with aws.asking("PutItem"), self._agreeing():
-            self._client().put_item(TableName=self._table, Item=self._item(record), **condition)
+            self._client().put_item(
+                TableName=self._table, Item=self._item(record), ConditionExpression="attribute_not_exists(pk)"
+            )
+        return not self._is_late(record) or not self._is_taken_back(record)
+
+    def _is_taken_back(self, record: UsageRecord) -> bool:
+        """Whether it is gone now. Only what is pending may go: all else counts, or soon will."""
+        key = journal_items.to_item(journal_items.journal_key(record.position))
+        with aws.asking("DeleteItem"):
+            try:
+                self._client().delete_item(TableName=self._table, Key=key, **_condition(RecordState.PENDING))
+            except ClientError as error:
+                if aws.error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                return self.find(record.position) is None
+        return True
+
+    def _has_moved(self, record: UsageRecord) -> bool:
+        key = journal_items.to_item(journal_items.moved_key(record.request_id))
+        with aws.asking("GetItem"):
+            return "Item" in self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True)
 
     def _item(self, record: UsageRecord) -> dict[str, AttributeValueTypeDef]:
         return journal_items.to_item(
@@ -203,17 +226,15 @@ class Ledger:
     def _expires_at(self, record: UsageRecord) -> int:
         return int((record.opened_at + self._retention).timestamp())
 
-    def _delete(self, record: UsageRecord) -> None:
-        key = journal_items.to_item(journal_items.journal_key(record.position))
-        with aws.asking("DeleteItem"):
-            self._client().delete_item(TableName=self._table, Key=key)
-
     def _update(
-        self, position: str, values: dict[str, object], *, only_if: RecordState
+        self, position: str, values: dict[str, object], *, known: str = "", count: int = 0
     ) -> dict[str, AttributeValueTypeDef] | None:
-        """None when it was written; else the item that stood in the way, empty where there is none."""
+        """While the record is pending, and `known` holds of it with `count`.
+
+        None when it was written; else the item that stood in the way, empty where there is none.
+        """
         key = journal_items.to_item(journal_items.journal_key(position))
-        request = _update_expression(values, only_if)
+        request = _update_expression(values, RecordState.PENDING, known=known, count=count)
         try:
             self._client().update_item(
                 TableName=self._table, Key=key, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request
@@ -227,14 +248,11 @@ class Ledger:
         return None
 
     def _make_up_for(self, record: UsageRecord) -> UsageRecord:
-        """Insert a settled record whose opening failed: at its own position, or past the walk with a mark that it has
-        moved, by which a second try knows.
+        """Settle a record whose opening failed: at its own position, where it is opened now, or past the walk with a
+        mark that it has moved, by which a second try knows.
         """
-        if not self._is_late(record):
-            self._put(record)
-            if not self._is_late(record):
-                return record
-            self._delete(record)
+        if self._is_inserted(replace(record, state=RecordState.PENDING)):
+            return self.settle(record)
         return self._insert_once(record, claim=self._mark_moved) or record
 
     def _correct(self, before: UsageRecord, after: UsageRecord) -> UsageRecord:
@@ -300,17 +318,32 @@ class Ledger:
                 raise
 
 
-def _update_expression(values: Mapping[str, object], only_if: RecordState) -> Any:
-    """SET what has a value, REMOVE what has none, on the condition that the record is in the state `only_if`."""
+_COUNT = ":count"
+
+
+def _condition(state: RecordState) -> Any:
+    return {
+        "ConditionExpression": "#state = :only_if",
+        "ExpressionAttributeNames": {"#state": "state"},
+        "ExpressionAttributeValues": journal_items.to_item({":only_if": state.value}),
+    }
+
+
+def _update_expression(values: Mapping[str, object], only_if: RecordState, *, known: str = "", count: int = 0) -> Any:
+    """SET what has a value, REMOVE what has none, on the condition that the record is in the state `only_if`.
+
+    `known` is a further condition, on attributes among `values`; `_COUNT` in it is `count`.
+    """
     present = {name: value for name, value in values.items() if value is not None}
     absent = [name for name, value in values.items() if value is None]
     sets = ", ".join(f"#{name} = :{name}" for name in present)
     removes = f" REMOVE {', '.join(f'#{name}' for name in absent)}" if absent else ""
+    counted = {_COUNT: count} if known else {}
     return {
         "UpdateExpression": f"SET {sets}{removes}",
-        "ConditionExpression": "#state = :only_if",
+        "ConditionExpression": f"#state = :only_if AND {known}" if known else "#state = :only_if",
         "ExpressionAttributeNames": {f"#{name}": name for name in {*values, "state"}},
         "ExpressionAttributeValues": journal_items.to_item(
-            {**{f":{name}": value for name, value in present.items()}, ":only_if": only_if.value}
+            {**{f":{name}": value for name, value in present.items()}, ":only_if": only_if.value, **counted}
         ),
     }
