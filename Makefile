@@ -80,6 +80,7 @@ prices-diff: setup  ## Print how the newest published prices differ from the cat
 include infra/bench/targets.mk
 include infra/browser/targets.mk
 include infra/emulated/targets.mk
+include infra/proof/targets.mk
 include infra/sam/targets.mk
 include infra/runtime/targets.mk
 include tests/clients/targets.mk

@@ -1,0 +1,77 @@
+"""Looks at the totals while everything moves: they may never fall, nor be ahead of what was asked and billed."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import cycle
+from typing import Any
+
+import simplejson
+
+from infra.proof.members import Member, Members
+
+EVERY_S = 3.0
+ANSWERED_WITHIN_S = 15.0
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+GROWING = ("totalRequests", "totalTokens", "totalCost")
+"""Estimates are replaced by what was paid only when the log is replayed, so until then the cost grows too."""
+
+
+@dataclass(slots=True)
+class Polls:
+    """`GET /stats` of one router after the other, through all that goes on."""
+
+    members: Members
+    answered: int = 0
+    refused: int = 0
+    problems: list[str] = field(default_factory=list)
+    _last: Mapping[str, Any] = field(default_factory=dict)
+    _due_at_s: float = 0.0
+    _turn: cycle[Member] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._turn = cycle(self.members.routers)
+
+    def asked(self) -> int:
+        """How many requests the callers had begun by now."""
+        return sum(path.read_bytes().count(b"\n") for path in self.members.folder.glob("*.asked"))
+
+    def billed(self) -> int:
+        return self.members.bills.read_bytes().count(b"\n") if self.members.bills.exists() else 0
+
+    def poll(self) -> None:
+        if time.monotonic() < self._due_at_s:
+            return
+        self._due_at_s = time.monotonic() + EVERY_S
+        try:
+            body = stats(next(self._turn).url)
+        except OSError:  # the router is being started, or DynamoDB has one of its fits
+            self.refused += 1
+            return
+        self.answered += 1
+        self._hold(body)
+
+    def _hold(self, body: Mapping[str, Any]) -> None:
+        for name in GROWING:
+            before, now = Decimal(self._last.get(name) or 0), Decimal(body[name] or 0)
+            if now < before:
+                self.problems.append(f"{name} fell from {before} to {now}")
+        asked, billed = self.asked(), self.billed()
+        if body["totalRequests"] + body["pending"] > asked:
+            self.problems.append(f"{body['totalRequests']} requests and {body['pending']} pending, {asked} asked")
+        if body["requestCounts"]["success"] > billed:
+            self.problems.append(f"{body['requestCounts']['success']} successes, {billed} billed")
+        self._last = body
+
+
+def stats(url: str) -> Mapping[str, Any]:
+    """Raises OSError."""
+    with _DIRECT.open(f"{url}/stats", timeout=ANSWERED_WITHIN_S) as answer:
+        found: Mapping[str, Any] = simplejson.loads(answer.read(), use_decimal=True)
+        return found
