@@ -1,4 +1,4 @@
-"""What comes after the violence: orphans are given up, the log is replayed, and the books are held against each other."""
+"""What comes after the violence: orphans are given up, the log is replayed, and books are held against each other."""
 
 from __future__ import annotations
 

@@ -59,6 +59,11 @@ class Door:
     url: str = ""
     _late: set[asyncio.Task[None]] = field(default_factory=set)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something that its client has given up is still to be applied."""
+        return bool(self._late)
+
     async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client's connection, with one of its own to the emulator."""
         behind: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None

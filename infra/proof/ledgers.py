@@ -7,7 +7,6 @@ late it is.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -56,9 +55,11 @@ class Ledgers:
         return [journal_items.record_of(item) for item in self.items() if item["pk"]["S"].startswith("journal#")]
 
 
-def opened(client: DynamoDBClient, *, table: str, ahead: timedelta = PAST_ALL_DEADLINES) -> Ledgers:
+def opened(
+    client: DynamoDBClient, *, table: str, ahead: timedelta = PAST_ALL_DEADLINES, shards: int = SHARDS
+) -> Ledgers:
     clock = Clock(now=lambda: datetime.now(UTC) + ahead)
-    ledger = Ledger(lambda: client, table=table, shards=SHARDS, retention_days=RETENTION_DAYS, clock=clock)
+    ledger = Ledger(lambda: client, table=table, shards=shards, retention_days=RETENTION_DAYS, clock=clock)
     checkpoints, prices = Checkpoints(lambda: client, table=table), InfrastructurePrices()
     return Ledgers(
         client,
@@ -87,10 +88,10 @@ def main() -> None:
     """Aggregate once, in a process that can be killed, with the client that the functions have."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--table", required=True)
+    parser.add_argument("--shards", type=int, default=SHARDS)
     arguments = parser.parse_args()
     make: Callable[[], DynamoDBClient] = aws.dynamodb
-    settle_orphans(opened(make(), table=arguments.table))
-    os.write(1, b"done\n")
+    settle_orphans(opened(make(), table=arguments.table, shards=arguments.shards))
 
 
 if __name__ == "__main__":
