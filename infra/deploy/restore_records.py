@@ -1,6 +1,8 @@
-"""`make restore-records`: settles the usage records that only the log holds, from the log itself or from saved lines.
+"""`make restore-records`: puts into the ledger what only the log holds, from the log itself or from saved lines.
 
-Each goes through the ledger's own settling, so what is there already is left alone and nothing is counted twice.
+That are records that could not be settled, and openings that were not acknowledged, of requests whose process died
+before it could make up for them. Each goes through the ledger's own code, so what is there already is left alone and
+nothing is counted twice.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,16 @@ from botocore.exceptions import ClientError
 
 from infra.deploy import stack
 from llm_router import aws, journal_items
+from llm_router.aggregator import ORPHAN_GRACE_S
 from llm_router.clock import Clock
 from llm_router.errors import StoreError
 from llm_router.ledger import Ledger
 from llm_router.usage import RecordState, UsageRecord
 
-EVENT = "ledger.unwritten"
+UNWRITTEN, UNOPENED = "ledger.unwritten", "ledger.unopened"
+STATES = {UNWRITTEN: RecordState.SETTLED, UNOPENED: RecordState.PENDING}
+"""The events, and in which state the records of their lines are."""
+
 LOG_OUTPUTS = ("RouterLogs", "StreamingLogs")
 
 
@@ -40,6 +47,8 @@ class Fate(StrEnum):
     INSERTED = "inserted: the ledger knew nothing of the request"
     SETTLED = "settled: it was still pending"
     CORRECTED = "corrected: the ledger held an upper estimate"
+    GIVEN_UP = "given up: the ledger did not know that it had begun, and nothing tells its end"
+    UNDER_WAY = "left alone: it may still be under way"
     THERE = "left alone: it was there already"
     EXPIRED = "refused: older than RecordRetentionDays, so whether it was counted can't be told any more"
 
@@ -75,7 +84,7 @@ def _restore(session: boto3.Session, *, region: str, stage: str, file: str) -> i
         groups = [described.outputs[name] for name in LOG_OUTPUTS if name in described.outputs]
         source, lines = " and ".join(groups), list(logged_lines(session.client("logs", region_name=region), groups))
     found = records(lines)
-    print(f"{len(found.records)} records with the event {EVENT} in {source}.")
+    print(f"{len(found.records)} records with the events {' and '.join(STATES)} in {source}.")
     dynamodb = session.client("dynamodb", region_name=region)
     fates = Counter(restore(found.records, described.ledger(dynamodb), retention=described.retention, clock=Clock()))
     for fate in Fate:
@@ -124,38 +133,45 @@ def describe(cloudformation: Any, *, stage: str) -> Described:
 
 
 def logged_lines(logs: Any, groups: Iterable[str]) -> Iterator[str]:
-    """The lines with the event, in the order of their writing, of each log group in turn."""
-    for group in groups:
+    """The lines with one of the events, of each log group in turn."""
+    for group, event in product(groups, STATES):
         pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group, filterPattern=f'{{ $.event = "{EVENT}" }}'
+            logGroupName=group, filterPattern=f'{{ $.event = "{event}" }}'
         )
         for page in pages:
-            yield from (event["message"] for event in page["events"])
+            yield from (each["message"] for each in page["events"])
 
 
 def records(lines: Iterable[str]) -> Found:
-    """Lines of other events are passed over in silence."""
+    """Lines of other events are passed over in silence. Of each request the line that tells most stands."""
     found: dict[str, UsageRecord] = {}
     damaged = []
     for number, line in enumerate(lines, 1):
-        if EVENT not in line:
+        if not any(event in line for event in STATES):
             continue
         try:
-            if record := _record(line):
-                found.setdefault(record.request_id, record)
+            if (record := _record(line)) and _tells_more(record, found.get(record.request_id)):
+                found[record.request_id] = record
         except ValueError:
             damaged.append(number)
     return Found(tuple(found.values()), tuple(damaged))
 
 
+def _tells_more(record: UsageRecord, known: UsageRecord | None) -> bool:
+    if known is None or known.state is RecordState.SETTLED:
+        return known is None
+    return record.state is RecordState.SETTLED or len(record.attempts) > len(known.attempts)
+
+
 def _record(line: str) -> UsageRecord | None:
     """None for a line of another event. What precedes the JSON, a time and a stream's name, is passed over."""
     values = json.loads(line[max(line.find("{"), 0) :])
-    if not isinstance(values, dict) or values.get("event") != EVENT:
+    event = values.get("event") if isinstance(values, dict) else None
+    if event not in STATES:
         return None
     record = journal_items.logged_record(str(values.get("record")))
-    if record.state is not RecordState.SETTLED:
-        raise ValueError("not a settled record")
+    if record.state is not STATES[event]:
+        raise ValueError(f"not a record of the event {event}")
     return record
 
 
@@ -165,9 +181,19 @@ def restore(found: Iterable[UsageRecord], ledger: Ledger, *, retention: timedelt
         if record.opened_at + retention <= clock.now():
             yield Fate.EXPIRED
             continue
+        if record.state is RecordState.PENDING:
+            yield _given_up(record, ledger, clock)
+            continue
         before = ledger.find(record.position)
         written = ledger.settle(record)
         yield _fate(before, written, record)
+
+
+def _given_up(record: UsageRecord, ledger: Ledger, clock: Clock) -> Fate:
+    """Past its deadline there is no process any more that could make up for it."""
+    if clock.now() < record.deadline_at + timedelta(seconds=ORPHAN_GRACE_S):
+        return Fate.UNDER_WAY
+    return Fate.GIVEN_UP if ledger.give_up_unopened(record) else Fate.THERE
 
 
 def _fate(before: UsageRecord | None, written: UsageRecord, record: UsageRecord) -> Fate:

@@ -21,6 +21,7 @@ from infra.proof.judge import Answer, Evidence, Verdict
 from infra.proof.ledgers import Ledgers
 from infra.proof.members import Members
 from infra.proof.polls import Polls
+from infra.proof.tariff import Bill
 from llm_router.usage import CostBasis
 
 PUBLISHED_WITHIN_S = 60.0
@@ -28,12 +29,17 @@ PUBLISHED_WITHIN_S = 60.0
 
 @dataclass(slots=True)
 class Closed:
-    """All that the proof has to tell. `sums` has by hand what the other `places` agree with."""
+    """All that the proof has to tell.
+
+    `unreplayed` are calls that only the log told of, when half of it was replayed; `sums` has by hand what the other
+    `places` agree with.
+    """
 
     verdict: Verdict
     told: Counter[str]
     scripts: Counter[str]
     replayed: Counter[str]
+    unreplayed: list[Bill]
     polls: Polls
     sums: Mapping[str, Decimal]
     places: list[str] = field(default_factory=list)
@@ -48,20 +54,22 @@ def closed(members: Members, seen: Polls) -> Closed:
     opened = ledgers.opened(client, table=LEDGER_TABLE)
     of_today = ledgers.opened(client, table=LEDGER_TABLE, ahead=timedelta()).ledger
     logged = logs.lines(path for router in members.routers for path in router.logs())
-    replayed = logs.replay(logged[::2], of_today)  # an operator may come before the orphans are given up, or after
+    # An operator may come before the orphans are given up, or after: half of the lines are for each.
+    replayed = logs.replay(logged[::2], of_today, clock=ledgers.clock())
     ledgers.settle_orphans(opened)
-    replayed += logs.replay(logged, of_today)
+    bills = list(tariff.read(members.bills))
+    unopened = frozenset(logs.unopened(logged))
+    unreplayed = judge.judged(Evidence(bills, opened.records(), unopened)).in_the_log
+    replayed += logs.replay(logged, of_today, clock=ledgers.clock())
     ledgers.settle_orphans(opened)
     told = list(_told(members))
-    bills = list(tariff.read(members.bills))
-    verdict = judge.judged(
-        Evidence(bills, opened.records(), frozenset(logs.unopened(logged)), [a for a in map(_answer, told) if a])
-    )
+    verdict = judge.judged(Evidence(bills, opened.records(), answers=[a for a in map(_answer, told) if a]))
     found = Closed(
         verdict,
         Counter(str(each["told"]) for each in told),
         Counter(bill.script for bill in bills),
         replayed,
+        unreplayed,
         seen,
         {},
     )

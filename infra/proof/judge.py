@@ -28,7 +28,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """`unopened` are the openings that only the log holds: of each the nonce and the candidate."""
+    """`unopened` are openings that only the log holds, not yet replayed: of each the nonce and the candidate."""
 
     bills: Sequence[Bill]
     records: Sequence[UsageRecord]
@@ -48,7 +48,7 @@ class Estimate:
 @dataclass(slots=True)
 class Verdict:
     """`unbilled` are the requests that count at an upper estimate though nobody billed them; `in_the_log` the calls
-    that the ledger does not hold: the table was dead when they began, and the process was killed before they ended.
+    that only the log tells of: the table was dead when they began, and the process was killed before they ended.
     """
 
     counts: Counter[str] = field(default_factory=Counter)

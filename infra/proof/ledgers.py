@@ -34,6 +34,10 @@ PAST_ALL_DEADLINES = timedelta(minutes=10)
 RUN_S = 120.0
 
 
+def clock(ahead: timedelta = PAST_ALL_DEADLINES) -> Clock:
+    return Clock(now=lambda: datetime.now(UTC) + ahead)
+
+
 @dataclass(frozen=True, slots=True)
 class Ledgers:
     """One table, and all that reads it."""
@@ -58,16 +62,16 @@ class Ledgers:
 def opened(
     client: DynamoDBClient, *, table: str, ahead: timedelta = PAST_ALL_DEADLINES, shards: int = SHARDS
 ) -> Ledgers:
-    clock = Clock(now=lambda: datetime.now(UTC) + ahead)
-    ledger = Ledger(lambda: client, table=table, shards=shards, retention_days=RETENTION_DAYS, clock=clock)
+    time = clock(ahead)
+    ledger = Ledger(lambda: client, table=table, shards=shards, retention_days=RETENTION_DAYS, clock=time)
     checkpoints, prices = Checkpoints(lambda: client, table=table), InfrastructurePrices()
     return Ledgers(
         client,
         table,
         ledger,
         checkpoints,
-        Aggregator(ledger=ledger, checkpoints=checkpoints, prices=prices, clock=clock),
-        Statistics(ledger=ledger, checkpoints=checkpoints, prices=prices, clock=clock),
+        Aggregator(ledger=ledger, checkpoints=checkpoints, prices=prices, clock=time),
+        Statistics(ledger=ledger, checkpoints=checkpoints, prices=prices, clock=time),
     )
 
 

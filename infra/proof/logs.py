@@ -22,10 +22,10 @@ def lines(paths: Iterable[Path]) -> list[str]:
     return [line for path in paths for line in path.read_text(errors="replace").splitlines()]
 
 
-def replay(logged: Iterable[str], ledger: Ledger) -> Counter[str]:
+def replay(logged: Iterable[str], ledger: Ledger, *, clock: Clock) -> Counter[str]:
     """By the very code behind `make restore-records`; how many records met which fate."""
     found = restore_records.records(logged)
-    fates = restore_records.restore(found.records, ledger, retention=timedelta(days=RETENTION_DAYS), clock=Clock())
+    fates = restore_records.restore(found.records, ledger, retention=timedelta(days=RETENTION_DAYS), clock=clock)
     counted = Counter(fate.value for fate in fates)
     return counted + Counter({"damaged lines": len(found.damaged)})
 

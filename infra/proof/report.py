@@ -48,8 +48,8 @@ def _ratio(estimates: Sequence[Estimate]) -> Decimal:
 def _apart(found: Closed) -> Iterator[str]:
     verdict = found.verdict
     yield f"\nUnsettled, and never billed: {_named(verdict.unbilled)}"
-    lost = [f"{bill.nonce} {bill.candidate}" for bill in verdict.in_the_log]
-    yield f"Billed, and in the log alone (DynamoDB dead, then killed): {_named(lost)}"
+    calls = [f"{bill.nonce} {bill.candidate}" for bill in found.unreplayed]
+    yield f"Billed, and in the log alone until all of it was replayed: {_named(calls)}"
 
 
 def _named(names: Sequence[str]) -> str:

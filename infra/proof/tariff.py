@@ -15,8 +15,8 @@ from pathlib import Path
 MOST_TOKENS = 24
 """That any of them answers with; the configuration says so too, or an upper estimate would be far off."""
 
-TIMEOUT_S = 6.0
-FIRST_TOKEN_S = 1.5
+TIMEOUT_S = 8.0
+FIRST_TOKEN_S = 2.5
 IDLE_S = 1.0
 
 

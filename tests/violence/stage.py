@@ -32,6 +32,7 @@ from infra.proof.provider import Moment, Providers
 from infra.proof.scripts import Script
 from infra.proof.tariff import Books
 from infra.proof.weather import Fault
+from llm_router.usage import UsageRecord
 
 CANDIDATE = "north/small"
 QUIET_WITHIN_S = 30.0
@@ -155,21 +156,26 @@ class Stage:
         """Of this case, when all of it is over: the log replayed, orphans given up, the sums added up."""
         self.await_quiet()
         opened = self._opened(ledgers.PAST_ALL_DEADLINES)
-        logs.replay(self.logged(), self._opened(timedelta()).ledger)
+        logs.replay(self.logged(), self._opened(timedelta()).ledger, clock=ledgers.clock())
         ledgers.settle_orphans(opened)
-        records = [record for record in opened.records() if record.metadata[NONCE] in self.nonces]
-        verdict = judge.judged(Evidence(self.billed(), records, frozenset(logs.unopened(self.logged()))))
+        verdict = judge.judged(Evidence(self.billed(), self.recorded()))
         walked = sums.by_hand(opened.items())
         for place, known in sums.of_rollups(opened.checkpoints):
             verdict.problems += sums.differences(place, known, walked.whole)
         verdict.problems += sums.of_candidates(opened.checkpoints, walked)
         return verdict
 
+    def recorded(self) -> list[UsageRecord]:
+        records = self._opened(timedelta()).records()
+        return [record for record in records if record.metadata[NONCE] in self.nonces]
+
     def billed(self) -> list[tariff.Bill]:
         return [bill for bill in tariff.read(self.bills) if bill.nonce in self.nonces]
 
     def logged(self) -> list[str]:
-        return logs.lines(path for router in self.routers for path in router.logs())
+        """What the logs say of this case."""
+        lines = logs.lines(path for router in self.routers for path in router.logs())
+        return [line for line in lines if any(nonce in line for nonce in self.nonces)]
 
     def await_quiet(self) -> None:
         """The router has ended, or has written its line on each request; nothing is on its way to the table."""
@@ -181,7 +187,8 @@ class Stage:
         processes.until(is_quiet, limit_s=QUIET_WITHIN_S)
 
     def _are_breakers_closed(self) -> bool:
-        with urllib.request.urlopen(f"{self.router.url}/providers", timeout=QUIET_WITHIN_S) as answer:
+        url = f"{self.router.url}/providers"
+        with urllib.request.urlopen(url, timeout=QUIET_WITHIN_S) as answer:  # noqa: S310  # our own router
             return all(each["state"] == "closed" for each in json.load(answer)["candidates"])
 
     def _requests_logged(self) -> int:

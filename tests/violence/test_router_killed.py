@@ -18,7 +18,6 @@ OPENING, SETTLING = "PutItem", "UpdateItem"
 def is_in_the_ledger(stage, *, billed=1):
     verdict = stage.verdict()
     assert verdict.problems == []
-    assert verdict.in_the_log == []
     assert verdict.counts["billed calls"] == billed
     return verdict
 

@@ -97,10 +97,7 @@ class Ledger:
             return record
         if not found:
             return self._make_up_for(record)
-        before = journal_items.record_of(found)
-        if before.state is RecordState.UNSETTLED:
-            return self._correct(before, record)
-        return record
+        return self._put_right(found, record)
 
     def give_up(self, record: UsageRecord) -> UsageRecord | None:
         """Mark an orphan as unsettled, unless it was settled meanwhile; returns the record as it now stands.
@@ -108,7 +105,7 @@ class Ledger:
         None where it is none: its writer took it back, or it is an opening that arrived after the settlement had been
         inserted elsewhere. What was noted since `record` was read is kept.
         """
-        if self._has_moved(record):
+        if self._moved_to(record):
             return None
         unsettled = replace(record, state=RecordState.UNSETTLED, settled_at=self._clock.now())
         values, known = journal_items.record_values(unsettled), f"size(#attempts) = {_COUNT}"
@@ -119,11 +116,24 @@ class Ledger:
         now = journal_items.record_of(found) if found else None
         return self.give_up(now) if now and now.state is RecordState.PENDING else now
 
+    def give_up_unopened(self, record: UsageRecord) -> UsageRecord | None:
+        """End a request of which only the log knows that it, or its last attempt, began: its process died before it
+        could settle it. At its upper estimate, as an orphan; None where the ledger knows as much or more.
+        """
+        standing = self.find(record.position)
+        unsettled = replace(record, state=RecordState.UNSETTLED, settled_at=self._clock.now())
+        if standing is None:
+            return self._insert_once(unsettled, claim=self._mark_moved)
+        knows_less = len(standing.attempts) < len(record.attempts)
+        if standing.state is RecordState.PENDING:
+            if knows_less:
+                self.note_attempts(record)
+            return self.give_up(record if knows_less else standing)
+        return self._correct(standing, unsettled) if standing.state is RecordState.UNSETTLED and knows_less else None
+
     def find(self, position: str) -> UsageRecord | None:
-        with aws.asking("GetItem"):
-            key = journal_items.to_item(journal_items.journal_key(position))
-            answer = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        return journal_items.record_of(answer["Item"]) if "Item" in answer else None
+        found = self._found(position)
+        return journal_items.record_of(found) if found else None
 
     def find_all(self, at: Sequence[str]) -> list[UsageRecord]:
         """The records at these positions that exist, in no order."""
@@ -209,10 +219,19 @@ class Ledger:
                 return self.find(record.position) is None
         return True
 
-    def _has_moved(self, record: UsageRecord) -> bool:
+    def _found(self, position: str) -> dict[str, AttributeValueTypeDef]:
+        """The item as it lies there, empty where there is none."""
+        with aws.asking("GetItem"):
+            key = journal_items.to_item(journal_items.journal_key(position))
+            answer = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return answer.get("Item", {})
+
+    def _moved_to(self, record: UsageRecord) -> str | None:
+        """Where a record stands that had to be inserted elsewhere than where its id says."""
         key = journal_items.to_item(journal_items.moved_key(record.request_id))
         with aws.asking("GetItem"):
-            return "Item" in self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True)
+            answer = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True)
+            return answer["Item"]["moved_to"]["S"] if "Item" in answer else None
 
     def _item(self, record: UsageRecord) -> dict[str, AttributeValueTypeDef]:
         return journal_items.to_item(
@@ -253,7 +272,20 @@ class Ledger:
         """
         if self._is_inserted(replace(record, state=RecordState.PENDING)):
             return self.settle(record)
-        return self._insert_once(record, claim=self._mark_moved) or record
+        if inserted := self._insert_once(record, claim=self._mark_moved):
+            return inserted
+        moved_to = self._moved_to(record)
+        return self._put_right(self._found(moved_to) if moved_to else {}, record)
+
+    def _put_right(self, found: dict[str, AttributeValueTypeDef], record: UsageRecord) -> UsageRecord:
+        """Replace the estimate that counts in the record's place, if one does; it may itself have replaced another."""
+        if not found:
+            return record
+        before = journal_items.record_of(found)
+        if before.state is RecordState.UNSETTLED:
+            return self._correct(before, record)
+        corrected_at = found.get("corrected_at", {}).get("S")
+        return self._put_right(self._found(corrected_at), record) if corrected_at else record
 
     def _correct(self, before: UsageRecord, after: UsageRecord) -> UsageRecord:
         """Insert the real end at a new position and mark the estimate as replaced, both or neither."""
