@@ -10,7 +10,7 @@ export PYTHONPATH := layers/shared
 
 .PHONY: help
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Set-up -----------------------------------------------------------------------------------------------------
 # `make run` installs what it runs, a tenth of what developers need; the rest comes on top when it is asked for.

@@ -24,7 +24,7 @@ from infra.proof.ledgers import RETENTION_DAYS, SHARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 60.0
-STATS_EVERY_S = 5.0
+STATS_EVERY_S = 10.0
 
 
 @dataclass(slots=True)
@@ -80,6 +80,7 @@ class Surroundings:
     providers_url: str
     ledger_table: str = LEDGER_TABLE
     state_table: str = STATE_TABLE
+    shards: int = SHARDS
 
     def environ(self) -> dict[str, str]:
         file = self.folder / "providers.yaml"
@@ -98,7 +99,7 @@ class Surroundings:
             "AWS_EC2_METADATA_DISABLED": "true",
             "STAGE": "proof",
             "LEDGER_TABLE": self.ledger_table,
-            "LEDGER_SHARDS": str(SHARDS),
+            "LEDGER_SHARDS": str(self.shards),
             "RECORD_RETENTION_DAYS": str(RETENTION_DAYS),
             "STATE_TABLE": self.state_table,
             "PAGE_BUCKET": PAGE_BUCKET,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import threading
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import cycle
@@ -32,7 +33,6 @@ class Polls:
     refused: int = 0
     problems: list[str] = field(default_factory=list)
     _last: Mapping[str, Any] = field(default_factory=dict)
-    _due_at_s: float = 0.0
     _turn: cycle[Member] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,10 +45,24 @@ class Polls:
     def billed(self) -> int:
         return self.members.bills.read_bytes().count(b"\n") if self.members.bills.exists() else 0
 
-    def poll(self) -> None:
-        if time.monotonic() < self._due_at_s:
-            return
-        self._due_at_s = time.monotonic() + EVERY_S
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """In a thread of its own, as a look takes as long as it takes."""
+        has_ended = threading.Event()
+
+        def look() -> None:
+            while not has_ended.wait(EVERY_S):
+                self._poll()
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            has_ended.set()
+            thread.join()
+
+    def _poll(self) -> None:
         try:
             body = stats(next(self._turn).url)
         except OSError:  # the router is being started, or DynamoDB has one of its fits

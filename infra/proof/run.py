@@ -66,7 +66,8 @@ class Violence:
     def rage(self) -> None:
         loads = [self._load(number) for number in range(LOADS)]
         try:
-            self._until_done(loads)
+            with self.polls.looking():
+                self._until_done(loads)
         finally:
             for load in loads:
                 load.kill()
@@ -86,7 +87,6 @@ class Violence:
                 asked, kills = self.polls.asked(), sum(self.kills.values())
                 print(f"  {asked:6} of {self._requests} asked, {kills} kills", flush=True)
                 say_at_s = now_s + SAID_EACH_S
-            self.polls.poll()
             time.sleep(processes.POLL_S)
 
     def _kill_one(self) -> None:

@@ -37,6 +37,7 @@ from llm_router.usage import UsageRecord
 CANDIDATE = "north/small"
 QUIET_WITHIN_S = 30.0
 WORD_S = 0.01
+SHARDS = 2
 PATHS = ('"path":"/generate"', '"path":"/v1/chat/completions"')
 
 
@@ -196,7 +197,7 @@ class Stage:
         return sum('"event":"request"' in line and any(path in line for path in PATHS) for line in lines)
 
     def _opened(self, ahead: timedelta) -> ledgers.Ledgers:
-        return ledgers.opened(self.dynamodb, table=LEDGER_TABLE, ahead=ahead)
+        return ledgers.opened(self.dynamodb, table=LEDGER_TABLE, ahead=ahead, shards=SHARDS)
 
     def _is(self, write: Write, step: Step, message: Message) -> bool:
         if not _is_of_ledger(message):
@@ -215,7 +216,7 @@ def built(folder: Path, aws_url: str) -> Iterator[Stage]:
     providers = Providers(Books(bills), lambda *_: Script.WHOLE, word_s=WORD_S)
     door = Door(aws_url)
     with _in_a_thread(providers, door):
-        surroundings = Surroundings(folder, aws_url, door.url, providers.base_url)
+        surroundings = Surroundings(folder, aws_url, door.url, providers.base_url, shards=SHARDS)
         stage = Stage(providers, door, surroundings, ledgers.patient_client(aws_url), bills)
         stage.routers = [surroundings.router(number) for number in range(2)]
         try:

@@ -28,9 +28,9 @@ from integration.records import CHEAP, STEADY, attempt, pending, settled
 from llm_router import aws
 from llm_router.errors import StoreError
 from llm_router.usage import Outcome
+from violence.stage import SHARDS
 
 FAULTS = [fault for fault in Fault if fault is not Fault.NONE]
-SHARDS = 2
 CALLS = 9
 COUNTED = {"requests": 4, "unsettled": 2, "successes": 1, "cost_usd": Decimal("0.0207")}
 

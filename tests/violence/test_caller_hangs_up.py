@@ -9,6 +9,9 @@ from infra.proof.door import Step
 from infra.proof.provider import Moment
 from violence.stage import Write
 
+DOORS = [Door.CHAT, Door.LIVE, Door.VERIFIED]
+"""At /generate nobody looks whether the caller is still there: the answer is brought to its end."""
+
 
 def is_settled(stage):
     verdict = stage.verdict()
@@ -17,7 +20,7 @@ def is_settled(stage):
     return verdict
 
 
-@pytest.mark.parametrize("door", Door)
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("moment", Moment)
 def test_whatever_the_provider_has_just_done(stage, moment, door):
     stage.at(moment, stage.hang_up)
@@ -25,7 +28,7 @@ def test_whatever_the_provider_has_just_done(stage, moment, door):
     is_settled(stage)
 
 
-@pytest.mark.parametrize("door", Door)
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("step", Step)
 @pytest.mark.parametrize("operation", ["PutItem", "UpdateItem"])
 def test_however_far_a_write_has_come(stage, operation, step, door):
