@@ -15,7 +15,7 @@ import simplejson
 
 from infra.proof.members import Member, Members
 
-EVERY_S = 3.0
+EVERY_S = 2.0
 ANSWERED_WITHIN_S = 15.0
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -25,7 +25,7 @@ from infra.proof import messages, scripts
 from infra.proof.scripts import Script
 from infra.proof.tariff import BY_CANDIDATE, MOST_TOKENS, Bill, Books, Offer
 
-WORD_S = 0.002
+WORD_S = 0.01
 SLOW_WORD_S = 0.05
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 

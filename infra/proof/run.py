@@ -24,7 +24,7 @@ LOADS = 2
 ROUTERS = 3
 STATS_FUNCTIONS = 2
 AT_ONCE = 16
-KILL_EACH_S = (1.5, 5.0)
+KILL_EACH_S = (1.0, 3.5)
 """One of the routers or stats functions, drawn anew."""
 
 SAID_EACH_S = 10.0

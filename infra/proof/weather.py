@@ -28,7 +28,7 @@ ALONE = {
 }
 """Of a thousand calls."""
 
-FAIR_S = (20.0, 40.0)
+FAIR_S = (6.0, 15.0)
 STORM_S = (2.0, 4.0)
 STORMS = (Fault.DEAD, Fault.ERROR, Fault.THROTTLED, Fault.LOST)
 """For a while every call meets the same."""
