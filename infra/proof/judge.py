@@ -91,9 +91,9 @@ def effective(records: Iterable[UsageRecord]) -> list[UsageRecord]:
 def _effective(records: Sequence[UsageRecord], verdict: Verdict) -> dict[str, UsageRecord]:
     by_nonce: dict[str, UsageRecord] = {}
     counting = effective(records)
-    replaced = Counter(record.replaces.position for record in counting if record.replaces)
+    replaced = Counter(record.replaces.position for record in records if record.replaces)
     for record in records:
-        if record.state is RecordState.CORRECTED and replaced[record.position] != 1:
+        if replaced[record.position] != (record.state is RecordState.CORRECTED):
             verdict.problems.append(f"{record.request_id}: replaced by {replaced[record.position]} corrections")
     verdict.counts["late openings that count as nothing"] += len(records) - len(counting) - replaced.total()
     verdict.counts["corrections of an estimate"] += replaced.total()

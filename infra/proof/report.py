@@ -22,8 +22,14 @@ def lines(found: Closed, *, requests: int, seed: int, kills: Mapping[str, int]) 
     yield from _estimates(found)
     yield from _apart(found)
     yield from _sums(found)
-    yield f"\nGET /stats while everything moved: {found.polls.answered} answers, {found.polls.refused} errors"
+    yield f"\nLooks at the totals while everything moved: {_looks(found)}"
     yield from (f"OFF  {problem}" for problem in found.problems[:PROBLEMS_SHOWN])
+
+
+def _looks(found: Closed) -> str:
+    polls = found.polls
+    fell = f"{len(polls.problems)} times one fell or was ahead of what was asked or billed"
+    return f"{polls.answered} by GET /stats ({polls.refused} times it failed), {polls.looked} past the routers; {fell}"
 
 
 def _section(title: str, counts: Mapping[str, int]) -> Iterator[str]:

@@ -24,7 +24,7 @@ LOADS = 2
 ROUTERS = 3
 STATS_FUNCTIONS = 2
 AT_ONCE = 16
-KILL_EACH_S = (1.0, 3.5)
+KILL_EACH_S = (3.0, 7.0)
 """One of the routers or stats functions, drawn anew."""
 
 SAID_EACH_S = 10.0

@@ -38,6 +38,7 @@ TRYING = Trying("north/small", Decimal("0.00001"))
 UNSETTLED = replace(SETTLED, state=RecordState.UNSETTLED, attempts=(), trying=TRYING)
 CORRECTION = replace(SETTLED, position="02", replaces=UNSETTLED)
 CORRECTED = replace(UNSETTLED, state=RecordState.CORRECTED)
+CORRECTED_AGAIN = replace(CORRECTED, position="02", replaces=UNSETTLED)
 LATE_OPENING = replace(SETTLED, state=RecordState.PENDING, attempts=(), trying=TRYING)
 TOLD_ANSWER = Answer("n-1", BILL.usd, CostBasis.EXACT)
 
@@ -50,6 +51,7 @@ TOLD_ANSWER = Answer("n-1", BILL.usd, CostBasis.EXACT)
         Evidence([CUT], [replace(SETTLED, attempts=(ESTIMATED,))]),
         Evidence([BILL], [UNSETTLED]),
         Evidence([BILL], [CORRECTED, CORRECTION]),
+        Evidence([BILL], [CORRECTED, CORRECTED_AGAIN, replace(SETTLED, position="03", replaces=CORRECTED_AGAIN)]),
         Evidence([BILL], [replace(SETTLED, position="02"), LATE_OPENING]),
         Evidence([CUT, BILL], [replace(SETTLED, attempts=(ESTIMATED, TOLD))]),
         Evidence([], [UNSETTLED]),
@@ -73,6 +75,7 @@ def cost(usd, basis):
         (Evidence([replace(BILL, candidate="west/large")], [UNSETTLED]), "the ledger knows nothing of it"),
         (Evidence([BILL], [SETTLED, replace(SETTLED, position="02")]), "two records"),
         (Evidence([BILL], [CORRECTED, SETTLED]), "replaced by 0 corrections"),
+        (Evidence([BILL], [UNSETTLED, replace(CORRECTION, position="02")]), "replaced by 1 corrections"),
         (Evidence([BILL], [LATE_OPENING]), "still pending"),
         (Evidence([BILL], [cost(BILL.usd + Decimal("1E-10"), CostBasis.EXACT)]), "the provider billed"),
         (Evidence([replace(BILL, cached=4)], [SETTLED]), "the provider billed"),
