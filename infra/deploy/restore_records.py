@@ -185,7 +185,7 @@ def restore(found: Iterable[UsageRecord], ledger: Ledger, *, retention: timedelt
             yield _given_up(record, ledger, clock)
             continue
         before = ledger.find(record.position)
-        written = ledger.settle(record)
+        written = ledger.settle_from_log(record)
         yield _fate(before, written, record)
 
 

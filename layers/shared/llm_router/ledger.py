@@ -97,7 +97,20 @@ class Ledger:
             return record
         if not found:
             return self._make_up_for(record)
-        return self._put_right(found, record)
+        before = journal_items.record_of(found)
+        return self._correct(before, record) if before.state is RecordState.UNSETTLED else record
+
+    def settle_from_log(self, record: UsageRecord) -> UsageRecord:
+        """`settle`, where an estimate that was given up from the log too may stand for the record elsewhere."""
+        found = self._found(record.position)
+        if not found and (moved_to := self._moved_to(record)):
+            found = self._found(moved_to)
+        while corrected_at := found.get("corrected_at", {}).get("S"):
+            found = self._found(corrected_at)
+        before = journal_items.record_of(found) if found else None
+        if before and before.state is RecordState.UNSETTLED and before.position != record.position:
+            return self._correct(before, record)
+        return self.settle(record)
 
     def give_up(self, record: UsageRecord) -> UsageRecord | None:
         """Mark an orphan as unsettled, unless it was settled meanwhile; returns the record as it now stands.
@@ -212,11 +225,16 @@ class Ledger:
         key = journal_items.to_item(journal_items.journal_key(record.position))
         with aws.asking("DeleteItem"):
             try:
-                self._client().delete_item(TableName=self._table, Key=key, **_condition(RecordState.PENDING))
+                self._client().delete_item(
+                    TableName=self._table,
+                    Key=key,
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **_condition(RecordState.PENDING),
+                )
             except ClientError as error:
                 if aws.error_code(error) != "ConditionalCheckFailedException":
                     raise
-                return self.find(record.position) is None
+                return not dict(error.response).get("Item")
         return True
 
     def _found(self, position: str) -> dict[str, AttributeValueTypeDef]:
@@ -272,20 +290,7 @@ class Ledger:
         """
         if self._is_inserted(replace(record, state=RecordState.PENDING)):
             return self.settle(record)
-        if inserted := self._insert_once(record, claim=self._mark_moved):
-            return inserted
-        moved_to = self._moved_to(record)
-        return self._put_right(self._found(moved_to) if moved_to else {}, record)
-
-    def _put_right(self, found: dict[str, AttributeValueTypeDef], record: UsageRecord) -> UsageRecord:
-        """Replace the estimate that counts in the record's place, if one does; it may itself have replaced another."""
-        if not found:
-            return record
-        before = journal_items.record_of(found)
-        if before.state is RecordState.UNSETTLED:
-            return self._correct(before, record)
-        corrected_at = found.get("corrected_at", {}).get("S")
-        return self._put_right(self._found(corrected_at), record) if corrected_at else record
+        return self._insert_once(record, claim=self._mark_moved) or record
 
     def _correct(self, before: UsageRecord, after: UsageRecord) -> UsageRecord:
         """Insert the real end at a new position and mark the estimate as replaced, both or neither."""
