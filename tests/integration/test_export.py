@@ -109,9 +109,9 @@ STEPS = st.lists(
 )
 
 
-def run(books, steps):  # noqa: C901  # a step each
-    """Requests open, or lose their opening; settle in time, late or never, or are given up from the log and settled from
-    there after all; the aggregation comes whenever it likes.
+def run(books, steps):
+    """Requests open, or lose their opening; settle in time, late or never, or are given up from the log and settled
+    from there after all; the aggregation comes whenever it likes.
     """
     under_way, opened, from_log = [], 0, set()
     for name, *how in steps:
