@@ -10,8 +10,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from llm_router import chat_texts, cutting, optimization, passages
-from llm_router.optimization import EARLIER_GONE, OVERSIZED_TOKENS, Fate
+from llm_router import chat_texts, optimization, passages
+from llm_router.chat_texts import MARK
+from llm_router.optimization import EARLIER_GONE, OVERSIZED_TOKENS
+from llm_router.outlines import Fate
 from llm_router.passages import Kind
 from llm_router.prompt_sizes import message_tokens
 from unit.test_passages import DOCUMENTS
@@ -125,7 +127,7 @@ def test_the_last_user_message_is_cut_only_when_all_else_is_gone(messages, share
         assert all(found.fates[at] is Fate.GONE for at in range(place) if messages[at]["role"] != "system")
         assert found.fates[place] is Fate.CUT
         before, after = ("\n".join(chat_texts.texts(last_user(m))) for m in (messages, found.messages))
-        assert after[:20] == before[:20] or cutting.MARK in after[:24]
+        assert after[:20] == before[:20] or MARK in after[:24]
 
 
 @settings(max_examples=60)
@@ -171,7 +173,7 @@ def test_what_stays_whole_stays_or_goes(messages, share):
     def whole(texts):
         kinds = (Kind.FENCE, Kind.JSON, Kind.TABLE)
         found = {each.text.strip() for text in texts for each in passages.passages(text) if each.kind in kinds}
-        return found - {cutting.MARK, EARLIER_GONE}
+        return found - {MARK, EARLIER_GONE}
 
     before = whole(text for m in messages for text in chat_texts.texts(m))
     after = "\n".join(text for m in found.messages for text in chat_texts.texts(m))
@@ -204,7 +206,7 @@ def test_a_single_long_message_keeps_its_beginning_and_end_and_as_much_between_a
     content = found.messages[0]["content"]
     assert content.startswith("Look at this.")
     assert content.endswith("What of the carp?")
-    assert (cutting.MARK in content) is (found.passages_gone > 0)
+    assert (MARK in content) is (found.passages_gone > 0)
     assert found.tokens <= limit
 
 
@@ -219,7 +221,7 @@ def test_a_mark_stands_where_turns_went_and_the_roles_go_on_alternating():
     ]
     asked = {"role": "user", "content": "And now?"}
     found = trim([{"role": "system", "content": "Be brief."}, *turns, asked], 400)
-    assert [m["content"] for m in found.messages[:3]] == ["Be brief.", EARLIER_GONE, cutting.MARK]
+    assert [m["content"] for m in found.messages[:3]] == ["Be brief.", EARLIER_GONE, MARK]
     assert [m["role"] for m in found.messages[1:]] == ["user", "assistant"] * (len(found.messages) // 2 - 1) + ["user"]
     assert found.messages[3:] == (*turns[-(len(found.messages) - 4) :], asked)
 
@@ -233,7 +235,7 @@ def test_a_mark_stands_before_the_step_that_comes_after_steps_that_went():
     messages = [{"role": "user", "content": "Find it."}, *step("a"), *step("b"), *step("c")]
     found = trim(messages, tokens(messages) * 2 // 3 + 20)
     assert [message["role"] for message in found.messages] == ["user", "assistant", "tool", "assistant", "tool"]
-    assert found.messages[1]["content"] == cutting.MARK
+    assert found.messages[1]["content"] == MARK
     assert found.messages[1]["tool_calls"] == messages[3]["tool_calls"]
 
 
