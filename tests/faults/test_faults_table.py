@@ -153,6 +153,7 @@ def test_with_a_healthy_second_candidate_a_providers_fault_costs_no_answer():
     assert unanswered == {
         "content filter",
         "content filter in mid-stream",
+        "a safety stop in mid-stream, in capitals",
         "moderation, 403",
         "context length, no larger window",
         "a drip past the deadline",
