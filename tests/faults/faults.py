@@ -523,7 +523,7 @@ TIMES = [
         "a drip past the deadline",
         drips(times=100),
         TOO_LATE,
-        estimated("timeout"),
+        estimated("out_of_time"),
         shows=True,
         broken="error event deadline_exceeded",
         request_s=4.0,
