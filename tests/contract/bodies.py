@@ -134,6 +134,45 @@ ANSWERS = [
         success(tokens=TokenUsage(1117, 46, cached_prompt=1024)),
         OPENAI_SPEC,
     ),
+    Body(
+        "gemini, thinking used up the token limit",
+        answer(
+            {"role": "assistant"},
+            finish_reason="length",
+            usage={"prompt_tokens": 5, "completion_tokens": 0, "total_tokens": 105},
+        ),
+        success("", TokenUsage(5, 100, reasoning=100)),
+        "reported of its OpenAI-compatible endpoint: no content, and the thinking in the total alone",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "the token limit used up by what is not told",
+        answer({"role": "assistant", "content": None}, finish_reason="length"),
+        success(""),
+        "tokens that are counted and not seen at the limit are thinking",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "deepseek, cut at the token limit while reasoning",
+        answer({"role": "assistant", "content": None, "reasoning_content": "Let me"}, finish_reason="length", usage={}),
+        success("", None),
+        "max_tokens covers the reasoning too",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "gemini, its own words in capitals",
+        answer(finish_reason="STOP"),
+        success(),
+        "https://ai.google.dev/api/generate-content#FinishReason names them; that they are passed on is a report",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "a finish reason that nobody knows",
+        answer(finish_reason="a_word_of_tomorrow"),
+        success(),
+        "a new provider's word for an end must not make all its answers fail",
+        basis=Basis.ASSUMED,
+    ),
     Body("openai, cut at the token limit", answer("Hello", finish_reason="length"), success("Hello"), OPENAI_SPEC),
     Body(
         "openai, reasoning used up the token limit",
@@ -557,6 +596,54 @@ NOT_WHOLE = [
         basis=Basis.ASSUMED,
     ),
     Body(
+        "z.ai, the network failed it",
+        answer("Hel", finish_reason="network_error"),
+        broken(COUNTED),
+        "named in Z.ai's reference of chat completions as quoted by others",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "gemini, a call that it could not write down",
+        answer("", finish_reason="function_call_filter: MALFORMED_FUNCTION_CALL"),
+        broken(COUNTED),
+        "reported of its OpenAI-compatible endpoint",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "a finish reason that is no word",
+        answer("Hel", finish_reason=True),
+        broken(COUNTED),
+        "prudence",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "nobody knows why it ended",
+        answer("Hel", finish_reason="unknown"),
+        broken(COUNTED),
+        "gateways say so of a stream that broke",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "groq, stopped early",
+        answer("Hel", x_groq={"id": "req_1", "error": "Words of the provider."}),
+        broken(COUNTED),
+        GROQ_SDK,
+    ),
+    Body(
+        "nothing at all at the token limit",
+        answer({"role": "assistant", "content": None}, finish_reason="length", usage={}),
+        broken(),
+        "prudence: neither words nor a count say that it has worked",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "a call without a name",
+        answer({"role": "assistant", "content": "Hello.", "tool_calls": [{"id": "call_1", "type": "function"}]}),
+        broken(COUNTED),
+        "prudence: nobody can call it",
+        basis=Basis.ASSUMED,
+    ),
+    Body(
         "vllm, generation aborted",
         answer("Hel", finish_reason="abort"),
         broken(COUNTED),
@@ -659,6 +746,16 @@ NOT_WHOLE = [
         answer("Hel", finish_reason="content_filter"),
         Reading(Outcome.CONTENT_FILTER, tokens=COUNTED, may_be_billed=True),
         OPENAI_SPEC,
+    ),
+    *(
+        Body(
+            f"a filter cut the answer and calls itself {reason}",
+            answer("Hel", finish_reason=reason),
+            Reading(Outcome.CONTENT_FILTER, tokens=COUNTED, may_be_billed=True),
+            "Gemini's and Z.ai's words, as reported of their OpenAI-compatible endpoints",
+            basis=Basis.ASSUMED,
+        )
+        for reason in ("SAFETY", "RECITATION", "content_filter: PROHIBITED_CONTENT", "sensitive")
     ),
     Body("a redirect", b"", Reading(Outcome.MALFORMED), "a base_url that moved", status=302, basis=Basis.ASSUMED),
 ]

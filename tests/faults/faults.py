@@ -263,6 +263,20 @@ def closes_after_each_answer(wire: Wire) -> None:
     wire.cut()
 
 
+def says_an_error_by_its_name(wire: Wire) -> None:
+    """The event's name says that it is an error, its data does not; then it goes on as if nothing were."""
+    begins(wire)
+    wire.send(b"event: error\ndata: " + json.dumps({"message": WORDS, "code": 500}).encode() + b"\n\n")
+    streams(*EVENTS[2:])(wire)
+
+
+def has_heartbeats(wire: Wire) -> None:
+    for event in EVENTS:
+        wire.event(event)
+        wire.send(b"data:\n\ndata: ping\n\n")
+    wire.done()
+
+
 def goes_down_and_up(wire: Wire) -> None:
     (refuses(503) if wire.number % 2 else ANSWER)(wire)
 
@@ -300,7 +314,16 @@ def told(code: object = None, **fields: object) -> dict[str, object]:
 HTML = b"<!doctype html><html><title>502 Bad Gateway</title><body>Sorry</body></html>"
 UNUSED = completion(choices=[])
 WITHOUT_TEXT = completion(None)
+BROKEN_OFF = [*BEGINNING, chunk(delta(finish="network_error")), chunk(usage=USAGE)]
 FILTERED = [*BEGINNING, chunk(delta(finish="content_filter")), chunk(usage=USAGE)]
+FILTERED_IN_CAPITALS = [*BEGINNING, chunk(delta(finish="SAFETY")), chunk(usage=USAGE)]
+STOPPED_EARLY = [*BEGINNING, chunk(delta(finish="stop"), x_groq={"id": "req_1", "error": WORDS}), chunk(usage=USAGE)]
+ALWAYS_AT_AN_END = [chunk(delta(content=piece, finish="stop")) for piece in PIECES]
+COUNTS_AS_IT_GOES = [
+    chunk(usage=USAGE),
+    *(chunk(delta(content=piece), usage=USAGE, x_groq={"id": "req_1"}) for piece in PIECES),
+    chunk(delta(finish="stop"), usage=USAGE),
+]
 
 
 # The catalogue.
@@ -451,6 +474,14 @@ REFUSALS = [
         shows=True,
         broken="error event content_filter",
     ),
+    ends(
+        "a safety stop in mid-stream, in capitals",
+        streams(*FILTERED_IN_CAPITALS),
+        "400 content_filter",
+        exact("content_filter"),
+        shows=True,
+        broken="error event content_filter",
+    ),
     fails("400 of another kind", refuses(400, None, "temperature"), free("bad_request"), alone="400 invalid_request"),
     fails("422", refuses(422), free("bad_request"), alone="400 invalid_request"),
 ]
@@ -492,7 +523,7 @@ TIMES = [
         "a drip past the deadline",
         drips(times=100),
         TOO_LATE,
-        estimated("timeout"),
+        estimated("out_of_time"),
         shows=True,
         broken="error event deadline_exceeded",
         request_s=4.0,
@@ -517,6 +548,23 @@ ANSWERS_IN_PIECES = [
     fails("a malformed chunk first", streams(b'{"id": "chatcmpl-1", "choi'), estimated("malformed")),
     fails("an error event", streams(*BEGINNING, told(502)), estimated("malformed"), shows=True),
     fails("an error event first", streams(told(502)), estimated("malformed")),
+    fails("an error event that only its name tells", says_an_error_by_its_name, estimated("malformed"), shows=True),
+    fails(
+        "an error in Groq's own place, beside a finish reason",
+        streams(*STOPPED_EARLY),
+        estimated("malformed"),
+        shows=True,
+    ),
+    fails("a finish reason that is none", streams(*BROKEN_OFF), exact("malformed"), shows=True),
+    fails(
+        "a finish reason in each chunk, no [DONE]",
+        streams(*ALWAYS_AT_AN_END, with_done=False),
+        estimated("cut"),
+        shows=True,
+    ),
+    recovers("a finish reason in each chunk", streams(*ALWAYS_AT_AN_END, chunk(usage=USAGE)), ANSWERS),
+    recovers("heartbeats that are events", has_heartbeats, ANSWERS),
+    recovers("usage in each chunk", streams(*COUNTS_AS_IT_GOES), ANSWERS),
     fails("an empty stream", streams(with_done=False), estimated("cut")),
     fails("a stream of [DONE] alone", streams(), estimated("cut")),
     fails("a stream of empty choices", streams(chunk(), chunk(usage=USAGE)), exact("cut")),
@@ -537,6 +585,11 @@ ANSWERS_IN_ONE_PIECE = [
     fails("an empty body", says_bytes(b""), estimated("malformed")),
     fails("empty choices", says_json(200, UNUSED), exact("malformed")),
     fails("null content", says_json(200, WITHOUT_TEXT), exact("malformed")),
+    fails(
+        "a finish reason that is none, in one piece",
+        says_json(200, completion(PIECES[0], finish="network_error")),
+        exact("malformed"),
+    ),
     fails("half of JSON", says_bytes(json.dumps(WHOLE).encode()[:60]), estimated("malformed")),
     fails("an error object with 200", says_json(200, told("server_error")), estimated("malformed")),
     fails("204", says_nothing, free("malformed")),

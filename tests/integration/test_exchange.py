@@ -404,8 +404,9 @@ def test_nothing_is_shown_before_the_first_content_and_all_before_the_finish_rea
     said = [json.loads(data)["choices"][0]["delta"] for data in seen]
     assert said == [{"role": "assistant", "content": ""}, {"content": "Hel"}, {"content": "lo."}]
     closing = [json.loads(data) for data in exchange.closing]
-    assert [part["choices"][0]["finish_reason"] for part in closing if part["choices"]] == ["stop"]
-    assert closing[-1]["usage"] == streaming_provider.USAGE
+    assert [part["choices"][0]["finish_reason"] for part in closing] == ["stop"]
+    assert not any("usage" in part for part in closing), "what it used, and cost, is the router's to tell"
+    assert reading.completion["usage"] == streaming_provider.USAGE
     assert reading.outcome is Outcome.SUCCESS
     assert exchange.has_shown
 

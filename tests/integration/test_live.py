@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import time
@@ -138,6 +139,71 @@ def test_usage_and_cost_come_once_in_the_last_chunk(start, headers):
     assert all(part.get("usage") is None for part in asked.chunks[:-1])
 
 
+RUNNING = [
+    chunk(usage=USAGE),
+    chunk(delta(role="assistant", content="Hel"), usage=USAGE, x_groq={"id": "req_1"}),
+    chunk(usage=USAGE),
+    chunk(delta(content="lo."), usage=USAGE),
+    chunk(delta(finish="stop"), usage=USAGE, x_groq={"id": "req_1", "usage": USAGE}),
+    chunk(usage=USAGE),
+]
+
+
+def test_usage_that_the_provider_tells_as_it_goes_is_the_routers_to_tell_at_the_end(start):
+    """Naive clients take `choices[0]` of each chunk, and bill by each usage."""
+    router = start(first=streams(*RUNNING))
+    told = {**USAGE, "cost": EXACT_USD, "cost_basis": "exact"}
+    plain, asked = router.stream(), router.stream(**WITH_USAGE)
+    assert all(part["choices"] for part in plain.chunks)
+    assert [part["choices"] == [] for part in asked.chunks] == [*[False] * (len(asked.chunks) - 1), True]
+    for found in (plain, asked):
+        assert (found.text, found.is_done, found.usages) == ("Hello.", True, [told])
+        assert not any("x_groq" in part for part in found.chunks)
+
+
+def test_calls_that_all_have_the_number_0_reach_the_caller_as_many(start):
+    def said(call_id, arguments):
+        function = {"name": "weather", "arguments": arguments}
+        return chunk(delta(tool_calls=[{"index": 0, "id": call_id, "type": "function", "function": function}]))
+
+    script = streams(said("a", '{"x":1}'), said("b", '{"y":2}'), chunk(delta(finish="tool_calls")), chunk(usage=USAGE))
+    router = start(first=script)
+    tools = [{"type": "function", "function": {"name": "weather"}}]
+    shown = [
+        (call["index"], call["id"])
+        for part in router.stream(tools=tools).chunks
+        for call in part["choices"][0]["delta"].get("tool_calls", [])
+    ]
+    assert shown == [(0, "a"), (1, "b")]
+    calls = router.ask(tools=tools).json()["choices"][0]["message"]["tool_calls"]
+    assert [call["function"]["arguments"] for call in calls] == ['{"x":1}', '{"y":2}']
+
+
+def test_each_chunk_is_shown_as_it_comes_though_each_says_that_it_is_the_end(start):
+    with ExitStack() as opened:
+        gates = [Gate() for _ in range(2)]
+        opened.callback(lambda: [found.set() for found in gates])
+
+        def script(wire):
+            for word in ("one ", "two "):
+                wire.event(chunk(delta(content=word, finish="stop")))
+            gates[0].pass_through()
+            wire.event(chunk(delta(content="three", finish="stop")))
+            gates[1].pass_through()
+            wire.done()
+
+        router = start(first=script)
+        with router.open() as stream:
+            assert [stream.next_chunk()["choices"][0]["delta"]["content"] for _ in range(2)] == ["one ", "two "]
+            gates[0].set()
+            choice = stream.next_chunk()["choices"][0]
+            assert (choice["delta"]["content"], choice["finish_reason"]) == ("three", None)
+            gates[1].set()
+            rest = stream.rest()
+    assert rest.is_done
+    assert [part["choices"][0]["finish_reason"] for part in rest.chunks][-1] == "stop"
+
+
 @pytest.mark.parametrize("usage", [None, {"prompt_tokens": 10}, {"prompt_tokens": 0, "completion_tokens": 0}])
 def test_usage_that_the_provider_does_not_tell_is_estimated_and_called_so(start, usage):
     router = start(first=says("Hello, hello, hello.", usage=usage))
@@ -240,13 +306,21 @@ def test_one_enormous_chunk_arrives_whole(start, headers):
     assert found.text == "x" * 4_000_000
 
 
-def test_an_answer_without_end_is_broken_off_and_recorded(start):
+def texts_without_end(wire):
+    while True:
+        wire.event(chunk(delta(content="x" * 100_000)))
+
+
+def names_without_end(wire):
+    """Each of them nothing by itself."""
+    wire.event(WORD)
+    for at in itertools.count():
+        wire.event(chunk(delta(**{f"x{at}_{number}": "" for number in range(500)})))
+
+
+@pytest.mark.parametrize("script", [texts_without_end, names_without_end])
+def test_an_answer_without_end_is_broken_off_and_recorded(start, script):
     """What can be kept of one answer is bounded, and with it what can be judged and billed."""
-
-    def script(wire):
-        while True:
-            wire.event(chunk(delta(content="x" * 100_000)))
-
     router = start(first=script)
     found = router.stream()
     assert found.error["code"] == "stream_broken"
@@ -273,6 +347,18 @@ BREAKS = {
     "ended without a finish reason": (lambda wire: wire.end(), Outcome.CUT),
     "[DONE] without a finish reason": (lambda wire: wire.done(), Outcome.CUT),
     "a call that never closes": (lambda wire: wire.event(CALL), Outcome.CUT),
+    "an error by its name": (
+        lambda wire: wire.send(b'event: error\ndata: {"message": "told by the provider"}\n\n'),
+        Outcome.MALFORMED,
+    ),
+    "an error in Groq's own place": (
+        lambda wire: wire.event(chunk(delta(finish="stop"), x_groq={"error": "told by the provider"})),
+        Outcome.MALFORMED,
+    ),
+    "a finish reason that is none": (
+        streams(chunk(delta(finish="network_error"))),
+        Outcome.MALFORMED,
+    ),
     "an error": (lambda wire: wire.event({"error": {"message": "told by the provider"}}), Outcome.MALFORMED),
     "broken JSON": (lambda wire: wire.event(b"{"), Outcome.MALFORMED),
     "nested beyond reading": (lambda wire: wire.event(DEEP), Outcome.MALFORMED),

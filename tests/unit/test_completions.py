@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from builders import UNKNOWN_COST, usd
 from llm_router import completions
-from llm_router.adapters.openai_stream import Assembly
+from llm_router.adapters.openai_assembly import Assembly
 from llm_router.usage import CostBasis, TokenUsage
 
 CALL = {"id": "call_0", "type": "function", "function": {"name": "find", "arguments": '{"q": 1}'}}
@@ -55,15 +55,54 @@ def test_the_text_is_the_content_or_else_the_refusal(found, text):
         (choice(tool_calls=[]), True, False),
         (choice(function_call={"name": "find"}), True, True),
         (choice(audio={"id": "a"}), True, True),
-        (choice("length", reasoning_content="I th"), False, True),
-        (choice("length", reasoning="I th"), False, True),
-        (choice("stop", reasoning_content="I th"), False, False),
-        (choice("length", reasoning_content=""), False, False),
+        (choice("length", reasoning_content="I th"), False, False),
         ({"finish_reason": "length"}, True, False),
     ],
 )
-def test_an_answer_is_text_a_refusal_reasoning_without_end_or_a_call_that_was_offered(found, with_calls, is_answer):
+def test_an_answer_is_text_a_refusal_or_a_call_that_was_offered(found, with_calls, is_answer):
     assert completions.has_substance(found, with_calls=with_calls) is is_answer
+
+
+@pytest.mark.parametrize(
+    ("found", "has_reasoning"),
+    [
+        (choice(reasoning_content="I th"), True),
+        (choice(reasoning="I th"), True),
+        (choice(reasoning_details=[{"type": "reasoning.text", "text": "I th"}]), True),
+        (choice(content=[{"type": "thinking", "thinking": []}]), True),
+        (choice(reasoning_content=""), False),
+        (choice(content=[]), False),
+        (choice(), False),
+        ({}, False),
+    ],
+)
+def test_reasoning_is_found_wherever_providers_put_it(found, has_reasoning):
+    assert completions.has_reasoning(found) is has_reasoning
+
+
+@pytest.mark.parametrize(
+    ("message", "is_nameless"),
+    [
+        ({}, False),
+        ({"tool_calls": None}, False),
+        ({"tool_calls": []}, False),
+        ({"tool_calls": [CALL, CALL]}, False),
+        ({"tool_calls": [{"type": "custom", "custom": {"name": "find", "input": "x"}}]}, False),
+        ({"tool_calls": [{"type": "code_interpreter", "code_interpreter": {"input": "1 + 1"}}]}, False),
+        ({"function_call": {"name": "find", "arguments": "{}"}}, False),
+        ({"tool_calls": [{}]}, True),
+        ({"tool_calls": [CALL, {}]}, True),
+        ({"tool_calls": ["find"]}, True),
+        ({"tool_calls": {"find": 1}}, True),
+        ({"tool_calls": [{**CALL, "function": {"arguments": "{}"}}]}, True),
+        ({"tool_calls": [{**CALL, "function": {"name": "", "arguments": "{}"}}]}, True),
+        ({"tool_calls": [{**CALL, "function": {"name": 7}}]}, True),
+        ({"tool_calls": [{"type": "code_interpreter"}]}, True),
+        ({"function_call": {"arguments": "{}"}}, True),
+    ],
+)
+def test_a_call_says_what_it_calls(message, is_nameless):
+    assert completions.has_nameless_calls(choice(**message)) is is_nameless
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router import sse
-from llm_router.sse import EventTooLargeError, Parser
+from llm_router.sse import Event, EventTooLargeError, Parser
+
+
+def parse_events(*chunks: bytes) -> list[Event]:
+    parser = Parser()
+    return [event for chunk in chunks for event in parser.feed(chunk)] + list(parser.close())
 
 
 def parse(*chunks: bytes) -> list[bytes]:
-    parser = Parser()
-    return [data for chunk in chunks for data in parser.feed(chunk)] + list(parser.close())
+    return [event.data for event in parse_events(*chunks)]
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,21 @@ def parse(*chunks: bytes) -> list[bytes]:
 )
 def test_events_are_read_as_the_standard_says(stream, events):
     assert parse(stream) == events
+
+
+@pytest.mark.parametrize(
+    ("stream", "names"),
+    [
+        (b"event: error\ndata: a\n\ndata: b\n\n", [b"error", b""]),
+        (b"data: a\nevent:error\n\n", [b"error"]),
+        (b"event: ping\nevent: error\ndata: a\n\n", [b"error"]),
+        (b"event: error\n\ndata: a\n\n", [b""]),
+        (b"event\ndata: a\n\n", [b""]),
+        (b"event: error\ndata: a", [b"error"]),
+    ],
+)
+def test_an_event_has_the_name_that_was_said_last_before_its_end(stream, names):
+    assert [event.name for event in parse_events(stream)] == names
 
 
 lines = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12).map(str.encode)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from llm_router.usage import Cost, TokenUsage
 
 CALLS = ("tool_calls", "function_call", "audio")
-REASONING = ("reasoning_content", "reasoning")
+REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 """What every client's `usage` has."""
@@ -33,19 +33,38 @@ def text(choice: Choice) -> str | None:
 
 
 def has_substance(choice: Choice, *, with_calls: bool) -> bool:
-    """Whether there is an answer at all: text, a refusal, reasoning that used up all the tokens, or a call.
-
-    A call counts only where the request offered something to call: to nobody else is it an answer.
-    """
+    """Whether there is an answer: text, a refusal or a call, which only counts where the request offered one."""
     if text(choice) is not None:
         return True
     message = choice.get("message")
+    if not isinstance(message, dict) or not with_calls:
+        return False
+    return any(isinstance(message.get(name), list | dict) and message[name] for name in CALLS)
+
+
+def has_reasoning(choice: Choice) -> bool:
+    """Whether the model has thought aloud, which is all of an answer whose limit was too small for more."""
+    message = choice.get("message")
     if not isinstance(message, dict):
         return False
-    if with_calls and any(isinstance(message.get(name), list | dict) and message[name] for name in CALLS):
-        return True
-    thought = any(isinstance(message.get(name), str) and message[name] for name in REASONING)
-    return choice.get("finish_reason") == "length" and thought
+    parts = message.get("content")
+    return any(message.get(name) for name in REASONING) or (isinstance(parts, list) and bool(parts))
+
+
+def has_nameless_calls(choice: Choice) -> bool:
+    """Whether it is not known of some call what it calls."""
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        return False
+    calls = message.get("tool_calls") or []
+    legacy = message.get("function_call")
+    is_nameless = bool(legacy) and _name(legacy) is None
+    return is_nameless or not isinstance(calls, list) or not all(map(_is_named, calls))
+
+
+def call_name(call: Choice) -> str | None:
+    """Of a function or a custom tool. https://platform.openai.com/docs/api-reference/chat/object"""
+    return _name(call.get("function")) or _name(call.get("custom"))
 
 
 def size_bytes(completion: Mapping[str, object]) -> int:
@@ -109,3 +128,18 @@ def _joined(parts: list[object]) -> str | None:
     texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
     strings = [found for found in texts if isinstance(found, str)]
     return "".join(strings) if strings and len(strings) == len(texts) else None
+
+
+def _is_named(call: object) -> bool:
+    """A type of another provider's own is taken at its word where it says what it is about."""
+    if not isinstance(call, dict):
+        return False
+    kind = call.get("type")
+    return call_name(call) is not None or (
+        isinstance(kind, str) and kind not in ("function", "custom") and bool(call.get(kind))
+    )
+
+
+def _name(called: object) -> str | None:
+    name = called.get("name") if isinstance(called, dict) else None
+    return name if isinstance(name, str) and name else None

@@ -127,7 +127,7 @@ class Exchange:
         held: list[bytes] = []
         async with aclosing(response.chunks(bytes_at_most=None)) as chunks:
             async for chunk in chunks:
-                before, had_content = len(reader.closing), reader.has_content
+                taken, had_content = reader.taken, reader.has_content
                 events = reader.feed(chunk)
                 held += events
                 if reader.has_content:
@@ -135,7 +135,7 @@ class Exchange:
                         self.answers()
                     if self.show and held:
                         await self._show(self.show, held, patience, ends)
-                    elif events or len(reader.closing) > before:
+                    elif reader.taken > taken:
                         patience.lasts(until=loop.time() + self.limits.idle_s, at_most=ends)
                     held.clear()
                 if reader.is_done:

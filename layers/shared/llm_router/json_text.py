@@ -23,6 +23,11 @@ def encode(value: object) -> bytes:
     return text.encode("utf-8", "backslashreplace")  # half a character as its JSON escape
 
 
+def literal(encoded: bytes) -> object:
+    """A value that is JSON already, to stand within one that is encoded."""
+    return simplejson.RawJSON(encoded.decode())
+
+
 def decode(body: bytes) -> object:
     """Raises ValueError for what is not JSON: bad UTF-8, NaN, nesting too deep to read."""
     try:

@@ -104,9 +104,8 @@ class LiveResponse(Response):
         """The events from the finish reasons on, with the usage and the cost where the caller looks for them."""
         usage = completions.usage(answer.record.attempts[-1].tokens, answer.record.cost, answer.completion.get("usage"))
         told = http_responses.told(answer.record)
-        chunks = [dict(chunk) for data in answer.closing if (chunk := _with_choices(data))] if self._is_live else []
-        if not chunks:
-            chunks = completions.as_chunks(answer.completion)
+        shown = self._is_live and answer.closing
+        chunks = [_chunk(data) for data in answer.closing] if shown else completions.as_chunks(answer.completion)
         if self._wants_usage:
             frame = {name: value for name, value in chunks[-1].items() if name not in ("choices", "usage")}
             chunks = [{**chunk, "usage": None} for chunk in chunks] + [{**frame, "choices": [], "usage": usage, **told}]
@@ -164,10 +163,9 @@ def _event(data: bytes) -> bytes:
     return b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
 
 
-def _with_choices(data: bytes) -> Mapping[str, object] | None:
-    """None for an event that holds usage only."""
+def _chunk(data: bytes) -> dict[str, object]:
     chunk = json_text.decode(data)
-    return chunk if isinstance(chunk, dict) and chunk.get("choices") else None
+    return chunk if isinstance(chunk, dict) else {}
 
 
 def _note(scope: Scope, record: UsageRecord, error: CallerError | None = None) -> None:

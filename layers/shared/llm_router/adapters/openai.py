@@ -8,18 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
-from typing import TypedDict
 
 from llm_router import completions, json_text
-from llm_router.adapters import openai_errors, openai_json, openai_usage
+from llm_router.adapters import finish_reasons, openai_errors, openai_json, openai_usage
 from llm_router.candidates import AuthKind, Candidate
 from llm_router.prompts import Prompt
 from llm_router.upstream import Asked, Reading, UpstreamRequest, UpstreamResponse
-from llm_router.usage import Outcome
-
-INCOMPLETE = frozenset({"", "error", "insufficient_system_resource", "abort"})
-"""Finish reasons of an answer that broke off: Mistral's and OpenRouter's, DeepSeek's, vLLM's. `length` is complete."""
+from llm_router.usage import Outcome, TokenUsage
 
 
 def build(
@@ -49,53 +44,56 @@ def read(response: UpstreamResponse, *, now: datetime, asked: Asked = Asked()) -
 
 def judge(body: Mapping[str, object], asked: Asked) -> Reading:
     """Whether a completion is whole: each choice has content, a refusal or a tool call, and says why it ended."""
-    tokens, bill = openai_usage.read(body.get("usage")), _bill(body)
-    billed = Reading(Outcome.MALFORMED, tokens=tokens, may_be_billed=True, **bill)
     found = body.get("choices")
-    if body.get("error") or not isinstance(found, list) or len(found) < asked.choices:
-        return billed
-    parts = [openai_json.mapping(part) for part in found]
-    if any(part.get("finish_reason") == "content_filter" for part in parts):
-        return replace(billed, outcome=Outcome.CONTENT_FILTER)
-    if not all(_is_whole(part, asked) for part in parts):
-        return billed
-    model = body.get("model")
-    text = completions.text(parts[0]) or ""
-    if tokens and text and not tokens.completion:
-        tokens = None  # words that took no tokens: whoever reports that has not counted
-    if tokens is None:  # what can't be true is not handed on either
+    parts = [openai_json.mapping(part) for part in found] if isinstance(found, list) else []
+    text = completions.text(parts[0]) or "" if parts else ""
+    failed = billed(body, has_text=bool(text))
+    if body.get("error") or openai_json.mapping(body.get("x_groq")).get("error") or len(parts) < max(asked.choices, 1):
+        return failed
+    if any(finish_reasons.is_filtered(part.get("finish_reason")) for part in parts):
+        return replace(failed, outcome=Outcome.CONTENT_FILTER)
+    if not all(_is_whole(part, asked, failed.tokens) for part in parts):
+        return failed
+    if failed.tokens is None:  # what can't be true is not handed on either
         body = {name: value for name, value in body.items() if name != "usage"}
-    return Reading(
-        Outcome.SUCCESS,
+    model = body.get("model")
+    return replace(
+        failed,
+        outcome=Outcome.SUCCESS,
         text=text,
         model=model if isinstance(model, str) else None,
         completion=body,
-        tokens=tokens,
-        **bill,
+        may_be_billed=False,
     )
 
 
-class _Bill(TypedDict):
-    usd_reported: Decimal | None
-    fees: bool | None
-    service_tier: str | None
+def billed(body: Mapping[str, object], *, has_text: bool) -> Reading:
+    """A failure that may be billed, with what the body says of its cost.
 
-
-def _bill(body: Mapping[str, object]) -> _Bill:
-    """What an answer says of its cost beside the counts of tokens."""
+    Words that took no tokens: whoever reports that has not counted.
+    """
+    tokens = openai_usage.read(body.get("usage"))
+    if has_text and tokens and not tokens.completion:
+        tokens = None
     tier = body.get("service_tier")
-    return _Bill(
+    return Reading(
+        Outcome.MALFORMED,
+        tokens=tokens,
+        may_be_billed=True,
         usd_reported=openai_usage.usd(body.get("usage")),
         fees=openai_usage.fees(body),
         service_tier=tier if isinstance(tier, str) else None,
     )
 
 
-def _is_whole(choice: Mapping[str, object], asked: Asked) -> bool:
+def _is_whole(choice: Mapping[str, object], asked: Asked, tokens: TokenUsage | None) -> bool:
     reason = choice.get("finish_reason")
-    if choice.get("error") or not isinstance(reason, str) or reason in INCOMPLETE:
+    if choice.get("error") or not finish_reasons.is_an_end(reason) or completions.has_nameless_calls(choice):
         return False
-    return completions.has_substance(choice, with_calls=asked.with_calls)
+    if completions.has_substance(choice, with_calls=asked.with_calls):
+        return True
+    has_worked = completions.has_reasoning(choice) or bool(tokens and tokens.completion)
+    return finish_reasons.is_at_the_limit(reason) and has_worked  # thinking took all the tokens that there were
 
 
 def _auth(candidate: Candidate, key: str | None) -> dict[str, str]:
