@@ -79,6 +79,18 @@ def error(code=None, *, kind="invalid_request_error", param=None, **beside):
     return {"error": {"message": "Words of the provider.", "type": kind, "param": param, "code": code, **beside}}
 
 
+def mistral_detail(kind, *place):
+    """What Mistral finds wrong, and where, in FastAPI's words."""
+    detail = [{"type": kind, "loc": list(place), "msg": "Words of the provider.", "input": True}]
+    return {
+        "object": "error",
+        "message": {"detail": detail},
+        "type": "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
+
+
 COUNTED = TokenUsage(prompt=19, completion=10)
 
 
@@ -977,8 +989,46 @@ REFUSALS = [
     Body(
         "mistral, unprocessable",
         {"detail": [{"type": "missing", "loc": ["body", "messages"], "msg": "Field required"}]},
-        BAD_REQUEST,
+        Reading(Outcome.BAD_REQUEST, param="messages"),
         "reported of Mistral: FastAPI's own shape with 422",
+        status=422,
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "mistral, a field that it does not know",
+        mistral_detail("extra_forbidden", "body", "messages", 0, "user", "name"),
+        Reading(Outcome.BAD_REQUEST, param="messages.0.user.name"),
+        "reported at https://github.com/Gage-Technologies/mistral-go/pull/2",
+        status=422,
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "mistral, a field that it does not know, in a list",
+        {
+            "object": "Error",
+            "message": [{"type": "extra_forbidden", "loc": ["body", "tools"], "msg": "Words of the provider."}],
+            "type": "invalid_request_error",
+            "code": 3001,
+        },
+        Reading(Outcome.BAD_REQUEST, param="tools"),
+        "reported at https://github.com/partITech/php-mistral/issues/76",
+        status=422,
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "mistral, a place that is no field's name",
+        mistral_detail("extra_forbidden", "body", "the words 'my private prompt'"),
+        BAD_REQUEST,
+        "prudence: a caller is told the name of a field, never what stands in one",
+        status=422,
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "mistral, usage in a stream may not be asked for",
+        mistral_detail("extra_forbidden", "body", "stream_options", "include_usage"),
+        Reading(Outcome.STREAM_REFUSED, param="stream_options.include_usage"),
+        "reported at https://github.com/openai/openai-agents-python/issues/442; since June 2026 Mistral's page of "
+        "known limitations says that it must be asked for",
         status=422,
         basis=Basis.ASSUMED,
     ),

@@ -66,6 +66,14 @@ def test_the_limit_on_the_answer_has_the_providers_own_name(name):
     assert {field: value for field, value in sent.items() if field.startswith("max_")} == {own_name: 50}
 
 
+@pytest.mark.parametrize(
+    ("is_counted", "options"), [(True, {"stream_options": {"include_usage": True}}), (False, {})]
+)
+def test_a_stream_is_asked_to_count_unless_the_provider_will_not_have_it(is_counted, options):
+    sent = body(streamed=True, counted=is_counted)
+    assert sent == body() | {"stream": True} | options
+
+
 @pytest.mark.parametrize("text", ["0", "0.7", "2", "0.30000000000000004", "1E-7"])
 def test_a_temperature_is_sent_as_the_plain_number_it_is(text):
     sent = built(prompt(fields={"temperature": Decimal(text)})).body

@@ -23,6 +23,7 @@ from streaming_provider import (
     fragments,
     in_turn,
     refuses,
+    refuses_stream_options,
     refuses_streams,
     says,
     streams,
@@ -255,6 +256,16 @@ def test_a_provider_that_refuses_streams_is_read_in_one_piece_and_that_is_rememb
         assert answer.json()["choices"][0]["message"]["content"] == "Whole."
     assert [wire.is_streamed for wire in router.providers["first"].calls] == [True, False, False]
     assert all("stream_options" not in wire.body for wire in router.providers["first"].calls[1:])
+
+
+def test_a_provider_that_may_not_be_asked_to_count_is_still_streamed_and_that_is_remembered(start):
+    router = start(first=refuses_stream_options("Streamed."))
+    for _ in range(2):
+        assert router.ask().json()["choices"][0]["message"]["content"] == "Streamed."
+    calls = router.providers["first"].calls
+    assert [wire.is_streamed for wire in calls] == [True, True, True]
+    assert ["stream_options" in wire.body for wire in calls] == [True, False, False]
+    assert sorted(len(record.attempts) for record in router.records()) == [1, 2]
 
 
 def test_a_fault_in_reading_costs_neither_the_answer_nor_its_shape(start):

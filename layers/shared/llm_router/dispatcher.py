@@ -94,7 +94,11 @@ class RequestFailedError(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """`memory_mb` is that of the Lambda function that this is, None where it is none."""
+    """`memory_mb` is that of the Lambda function that this is, None where it is none.
+
+    What candidates would not have is remembered: `unstreamed` are those that refuse streams, `uncounted` those that
+    refuse to be asked for a stream's usage.
+    """
 
     configuration: Configuration
     keys: KeyReader
@@ -105,6 +109,7 @@ class Dispatcher:
     logger: Logger
     memory_mb: int | None = None
     unstreamed: set[str] = field(default_factory=set)
+    uncounted: set[str] = field(default_factory=set)
 
     async def answer(self, prompt: Prompt, *, key_id: str, deadline: Deadline, show: ShowTo | None = None) -> Answer:
         """Serve the prompt; raises InvalidRequestError or RequestFailedError.
@@ -265,7 +270,12 @@ class Dispatcher:
         key = request.keys.get(candidate.provider.name)
         try:
             upstream = openai.build(
-                request.prompt, candidate=candidate, key=key, output_cap=output_cap, streamed=streamed
+                request.prompt,
+                candidate=candidate,
+                key=key,
+                output_cap=output_cap,
+                streamed=streamed,
+                counted=candidate.name not in self.uncounted,
             )
         except Exception:  # as below; and nothing of it is the provider's, which was not asked
             self.logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
@@ -341,7 +351,8 @@ class Dispatcher:
     def _note(self, trial: _Trial, candidate: Candidate, attempt: Attempt, began_at: datetime) -> None:
         """What this process learns from an attempt, and tells the fleet."""
         if attempt.outcome is Outcome.STREAM_REFUSED:
-            self.unstreamed.add(candidate.name)
+            may_still_stream = attempt.param != "stream" and candidate.name not in self.uncounted
+            (self.uncounted if may_still_stream else self.unstreamed).add(candidate.name)
         rule = failover.RULES[attempt.outcome]
         if rule.says_nothing_yet:  # were a probe's lease given back, another process would probe beside the next try
             return

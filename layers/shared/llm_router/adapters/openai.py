@@ -23,15 +23,24 @@ INCOMPLETE = frozenset({"", "error", "insufficient_system_resource", "abort"})
 
 
 def build(
-    prompt: Prompt, *, candidate: Candidate, key: str | None, output_cap: int | None = None, streamed: bool = False
+    prompt: Prompt,
+    *,
+    candidate: Candidate,
+    key: str | None,
+    output_cap: int | None = None,
+    streamed: bool = False,
+    counted: bool = True,
 ) -> UpstreamRequest:
-    """The request in this format; `output_cap` limits the answer's tokens."""
+    """The request in this format; `output_cap` limits the answer's tokens. A stream is asked to be `counted`: to end
+    with its usage.
+    """
     fields: dict[str, object] = {
         "model": candidate.model,
         "messages": prompt.messages,
         candidate.provider.output_cap_parameter: output_cap,
         **prompt.fields,
-        **({"stream": True, "stream_options": {"include_usage": True}} if streamed else {}),
+        **({"stream": True} if streamed else {}),
+        **({"stream_options": {"include_usage": True}} if streamed and counted else {}),
     }
     dropped = candidate.provider.dropped_parameters
     body = {name: value for name, value in fields.items() if value is not None and name not in dropped}

@@ -52,6 +52,7 @@ STATUSES = {
 _FIELD_NAME = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
 
 _STREAMING = frozenset({"stream", "stream_options"})
+"""What the router adds to a request by itself, and can do without."""
 
 
 def read(response: UpstreamResponse, now: datetime) -> Reading:
@@ -59,16 +60,36 @@ def read(response: UpstreamResponse, now: datetime) -> Reading:
     said = openai_json.decoded(response.body)
     body = openai_json.mapping(said[0] if isinstance(said, list) and said else said)  # Gemini's errors come in a list
     error = openai_json.mapping(body.get("error")) or body  # Mistral's stands at the top
-    said_param = error.get("param")
-    param = said_param if isinstance(said_param, str) and _FIELD_NAME.fullmatch(said_param) else None
+    param = _param(error)
     outcome = _outcome(response.status, error)
-    if outcome is Outcome.BAD_REQUEST and param in _STREAMING:
+    if outcome is Outcome.BAD_REQUEST and param and param.partition(".")[0] in _STREAMING:
         outcome = Outcome.STREAM_REFUSED
     return Reading(
         outcome,
         retry_after_s=retry_after.seconds(response.headers, now=now),
         param=param,
     )
+
+
+def _param(error: Mapping[str, object]) -> str | None:
+    """The field that is objected to: OpenAI's `param`, or the first place among FastAPI's details."""
+    said = error.get("param")
+    if not isinstance(said, str):
+        said = next(_places(error), "")
+    return said if _FIELD_NAME.fullmatch(said) else None
+
+
+def _places(error: Mapping[str, object]) -> Iterator[str]:
+    """Fields as FastAPI's servers name them, `["body", "stream_options", "include_usage"]`: Mistral's, and vLLM's kin.
+
+    The details stand at the top, in `message`, or are it.
+    """
+    message = error.get("message")
+    for details in (error.get("detail"), openai_json.mapping(message).get("detail"), message):
+        for detail in details if isinstance(details, list) else []:
+            place = openai_json.mapping(detail).get("loc")
+            if isinstance(place, list):
+                yield ".".join(str(part) for part in place[place[:1] == ["body"] :])
 
 
 def _outcome(status: int, error: Mapping[str, object]) -> Outcome:
