@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import httpx
 import pytest
 
 import served_router
@@ -13,8 +14,8 @@ from integration.conftest import open_books
 from integration.tables import STATE_TABLE
 from llm_router import fleet_items, routing_facts
 from llm_router.fleet_store import FleetStore
-from llm_router.usage import CostBasis, Outcome
-from served_router import COMES_TO_BE_WITHIN_S, request
+from llm_router.usage import CostBasis, Outcome, RecordState
+from served_router import COMES_TO_BE_WITHIN_S, request, until
 from streaming_provider import (
     USAGE,
     chunk,
@@ -595,7 +596,30 @@ def test_the_routes_deadline_is_kept(start):
     answer = router.ask()
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
     assert answer.headers["x-should-retry"] == "false"
-    assert router.record().attempts[0].outcome is Outcome.TIMEOUT
+    assert router.record().attempts[0].outcome is Outcome.OUT_OF_TIME
+
+
+def test_an_answer_that_flows_past_the_deadline_is_not_held_against_its_provider(start):
+    """Three times, which would open a breaker."""
+
+    def script(wire):
+        wire.begin()
+        wire.event(chunk(delta(content="Hel")))
+        wire.wait_for_hang_up()
+
+    router = start(first=script, route={"timeout_s": 1.7})
+    for _ in range(3):
+        assert router.ask().status_code == 504
+    (candidate,) = router.client.get("/providers").json()["candidates"]
+    assert candidate["state"] == "closed"
+
+
+def test_the_simple_door_lets_the_provider_go_when_its_caller_hangs_up(start):
+    router = start(first=lambda wire: wire.wait_for_hang_up())
+    with pytest.raises(httpx.ReadTimeout):
+        router.client.post("/generate", json={"prompt": "Hello"}, timeout=0.5)
+    (record,) = until(lambda: [found for found in router.records() if found.state is RecordState.SETTLED])
+    assert record.attempts[0].outcome is Outcome.ABANDONED
 
 
 def showing(size_bytes):

@@ -105,6 +105,20 @@ def test_one_whose_answer_was_left_unread_is_closed():
     assert asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("more", [WHOLE, b"HTTP/1.1 500", b" "])
+def test_one_on_which_something_follows_the_answer_is_closed(more):
+    """It would be read as the answer to whoever asks next."""
+
+    async def scenario():
+        provider = Provider(WHOLE + more)
+        async with served(provider) as (kept, url):
+            await read_out(kept, url)
+            await provider.holds(0)
+            return await read_out(kept, url)
+
+    assert asyncio.run(scenario())
+
+
 def test_no_more_are_kept_than_the_bound(monkeypatch):
     monkeypatch.setattr(connections, "KEPT_AT_MOST", 2)
 

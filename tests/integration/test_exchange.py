@@ -31,7 +31,7 @@ from streaming_provider import (
 )
 
 PATIENT = Limits(first_content_s=30.0, one_piece_s=30.0, idle_s=30.0, before_content_s=30.0, total_s=30.0)
-SHORT_S = 0.2
+SHORT_S = 0.4
 
 
 class Exchanges:
@@ -52,21 +52,21 @@ class Exchanges:
         self.provider = self.server.add("one", script)
         return self
 
-    def read(self, script, *, limits=PATIENT, asked=Asked(), show=None):  # noqa: B008  # frozen
+    def read(self, script, *, limits=PATIENT, asked=Asked(), **hooks):  # noqa: B008  # frozen
         """The reading, and the exchange after it."""
         self.with_script(script)
-        return self.again(limits=limits, asked=asked, show=show)
+        return self.again(limits=limits, asked=asked, **hooks)
 
-    def again(self, *, limits=PATIENT, asked=Asked(), show=None):  # noqa: B008  # frozen
+    def again(self, *, limits=PATIENT, asked=Asked(), ledger_takes_s=0.0, **hooks):  # noqa: B008  # frozen
         url = self.server.base_url("one") + "/chat/completions"
         request = UpstreamRequest(url, {"content-type": "application/json"}, b'{"stream": true}')
-        exchange = Exchange(transport=self.transport, request=request, limits=limits, asked=asked, show=show)
+        exchange = Exchange(transport=self.transport, request=request, limits=limits, asked=asked, **hooks)
 
-        async def nothing():
-            """No ledger here."""
+        async def acknowledged():
+            await asyncio.sleep(ledger_takes_s)
 
         async def read():
-            reading = await exchange.read(before_body=nothing, now=lambda: datetime.now(UTC))
+            reading = await exchange.read(before_body=acknowledged, now=lambda: datetime.now(UTC))
             others = asyncio.all_tasks() - {asyncio.current_task()}
             assert not others, "a task outlived the exchange"
             return reading
@@ -294,6 +294,18 @@ def only_comments(*events):
     return script
 
 
+def begins_in_one_piece(wire):
+    wire.begin(content_type="application/json")
+    wire.send(b'{"choices": ')
+    wire.wait_for_hang_up()
+
+
+def drips_in_one_piece(wire):
+    wire.begin(content_type="application/json")
+    while True:
+        wire.send(b" ")
+
+
 ROLE = chunk(delta(role="assistant", content=""))
 WORD = chunk(delta(content="Hel"))
 NO_FIRST_TOKEN = replace(PATIENT, first_content_s=SHORT_S)
@@ -313,13 +325,33 @@ NO_TURN = replace(PATIENT, before_content_s=SHORT_S)
         pytest.param(silent(WORD), NO_SILENCE, id="silence after content"),
         pytest.param(only_comments(WORD), NO_SILENCE, id="comments are silence"),
         pytest.param(only_comments(*text_events("Hello.")), NO_SILENCE, id="comments after the finish reason"),
-        pytest.param(silent(content_type="application/json"), ONE_PIECE, id="headers of an answer in one piece"),
+        pytest.param(silent(content_type="application/json"), NO_FIRST_TOKEN, id="headers of an answer in one piece"),
+        pytest.param(begins_in_one_piece, NO_SILENCE, id="silence in an answer in one piece"),
+        pytest.param(drips_in_one_piece, ONE_PIECE, id="an answer in one piece that never ends"),
     ],
 )
 def test_silence_ends_an_attempt_and_the_connection(exchanges, script, limits):
     reading, _ = exchanges.read(script, limits=limits)
     assert reading.outcome is Outcome.TIMEOUT
     assert reading.may_be_billed
+
+
+def test_what_the_ledger_takes_is_not_the_candidates_time(exchanges):
+    reading, _ = exchanges.read(says("Hello."), limits=NO_FIRST_TOKEN, ledger_takes_s=2 * SHORT_S)
+    assert reading.outcome is Outcome.SUCCESS
+
+
+def test_a_ledger_that_takes_all_the_time_there_is_is_not_the_candidates_failure(exchanges):
+    limits = replace(NO_FIRST_TOKEN, before_content_s=2 * SHORT_S)
+    reading, _ = exchanges.read(says("Hello."), limits=limits, ledger_takes_s=10 * SHORT_S)
+    assert (reading.outcome, reading.may_be_billed) == (Outcome.OUT_OF_TIME, False)
+
+
+@pytest.mark.parametrize(("script", "times"), [(says("Hel", "lo."), 1), (silent(ROLE), 0), (refuses(500), 0)])
+def test_it_is_told_once_that_there_is_an_answer_as_soon_as_it_begins(exchanges, script, times):
+    told = []
+    exchanges.read(script, limits=NO_FIRST_TOKEN, answers=lambda: told.append(True))
+    assert len(told) == times
 
 
 @pytest.mark.parametrize(

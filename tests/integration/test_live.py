@@ -7,14 +7,18 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
 import served_router
-from llm_router import live
+from integration.tables import STATE_TABLE
+from llm_router import fleet_items, live
+from llm_router.fleet_store import FleetStore
+from llm_router.health import Health, OpenReason
 from llm_router.usage import CostBasis, Outcome
-from served_router import COMES_TO_BE_WITHIN_S, request
+from served_router import COMES_TO_BE_WITHIN_S, request, until
 from streaming_provider import (
     USAGE,
     Gate,
@@ -77,6 +81,30 @@ def test_each_chunk_arrives_before_the_provider_has_said_the_next(start):
                 assert stream.next_chunk()["choices"][0]["delta"]["content"] == word
                 gates[at + 1].set()
             assert stream.rest().is_done
+
+
+def test_a_provider_that_begins_to_answer_its_probe_serves_others_before_it_has_ended(start, dynamodb, gate):
+    """An answer may take minutes."""
+
+    def script(wire):
+        if wire.number == 1:
+            wire.event(text_events("A long ")[1])
+            gate.pass_through()
+            streams(*text_events("answer.")[1:])(wire)
+        else:
+            says("Hello.")(wire)
+
+    router = start(first=script, second=SECOND)
+    past = datetime(2026, 11, 1, tzinfo=UTC)
+    opened = Health(openings=1, reason=OpenReason.FAILING, opened_at=past, open_until=past)
+    store = FleetStore(lambda: dynamodb, table=STATE_TABLE)
+    store.put("breaker#first/model", fleet_items.breaker_text(opened))
+    with router.open() as probe:
+        assert probe.next_chunk()["choices"][0]["delta"]["content"] == "A long "
+        until(lambda: router.client.get("/providers").json()["candidates"][0]["state"] == "closed")
+        assert router.ask().json()["choices"][0]["message"]["content"] == "Hello."
+        gate.set()
+        assert probe.rest().is_done
 
 
 def test_what_is_known_at_the_first_byte_is_in_the_headers_and_the_rest_in_the_last_chunk(start):

@@ -17,7 +17,7 @@ from llm_router.health import (
     OpenReason,
 )
 
-COUNTS, CLOSES = BreakerEffect.COUNTS, BreakerEffect.CLOSES
+COUNTS, CLOSES, ANSWERS = BreakerEffect.COUNTS, BreakerEffect.CLOSES, BreakerEffect.ANSWERS
 LIMITED, REFUSED = BreakerEffect.RATE_LIMITED, BreakerEffect.REFUSED
 INSTANT = timedelta(microseconds=1)
 
@@ -186,6 +186,32 @@ def test_the_end_of_a_probe_ends_its_lease(effect):
     later = health.open_until
     ended = after(effect, health=health.probed(now=later, lease_s=60), now=later + INSTANT)
     assert ended.probing_until is None
+
+
+def test_a_probe_that_begins_to_answer_lets_all_others_in_at_once():
+    """An answer may take minutes; a provider that speaks is not kept from others meanwhile."""
+    health = after(COUNTS, COUNTS, COUNTS)
+    later = health.open_until
+    answering = after(ANSWERS, health=health.probed(now=later, lease_s=60), now=later + INSTANT)
+    assert answering.closed_until(later + INSTANT) is None
+    assert not answering.needs_probe(later + INSTANT)
+    assert after(CLOSES, health=answering, now=later + INSTANT) == HEALTHY
+
+
+def test_one_that_only_begins_to_answer_is_opened_again_by_its_next_failure_and_for_longer():
+    health = after(COUNTS, COUNTS, COUNTS)
+    later = health.open_until
+    answering = after(ANSWERS, health=health.probed(now=later, lease_s=60), now=later + INSTANT)
+    again = after(COUNTS, health=answering, began_at=later, now=later + INSTANT)
+    assert again.reason is OpenReason.FAILING
+    assert again.open_until - (later + INSTANT) == 2 * (health.open_until - NOW)
+
+
+def test_an_answer_that_begins_where_nothing_is_open_changes_nothing():
+    for health in (HEALTHY, after(COUNTS)):
+        assert after(ANSWERS, health=health) == health
+    opened = after(COUNTS, COUNTS, COUNTS)
+    assert after(ANSWERS, health=opened, began_at=NOW - INSTANT, now=opened.open_until) == opened
 
 
 def test_what_was_under_way_when_it_opened_decides_nothing():

@@ -268,6 +268,14 @@ def test_nobody_is_forced_to_try_the_rate_limited_or_the_refused(closed_for):
     assert {item.open_until for item in made.excluded} == {LATER}
 
 
+def test_one_that_has_limited_us_for_long_enough_is_tried_beside_its_probe_where_there_is_nobody_else():
+    probed = Health(reason=OpenReason.RATE_LIMITED, opened_at=NOW, open_until=NOW, probing_until=LATER)
+    assert names(plan(CHEAP, health={"groq/llama": probed})) == ["groq/llama"]
+    assert names(plan(CHEAP, DEAR, health={"groq/llama": probed})) == ["openai/gpt"]
+    refused = replace(probed, reason=OpenReason.REFUSED)
+    assert plan(CHEAP, health={"groq/llama": refused}).places == ()
+
+
 def test_nobody_is_forced_without_a_key_or_a_window():
     made = plan(CHEAP, replace(DEAR, context_window=1), keys={"openai"}, health={"groq/llama": FAILING})
     assert made.places == ()

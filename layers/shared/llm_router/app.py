@@ -78,7 +78,8 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         body = await http_requests.read_json(request, GenerateRequest, max_bytes=doors.max_body_bytes)
         limit_s = deadlines.limit_s(request.scope, most_s=doors.gateway_timeout_s)
         deadline = Deadline(default_s=limit_s, limit_s=limit_s)
-        answer = await doors.dispatcher.answer(body.as_prompt(), key_id=key.key_id, deadline=deadline)
+        dispatch = functools.partial(doors.dispatcher.answer, body.as_prompt(), key_id=key.key_id, deadline=deadline)
+        answer = await live.in_one_piece(lambda _: dispatch(), request.receive)
         request.state.record = answer.record
         return _deliverable(http_responses.generated(answer, warnings=body.warnings), answer.record, request.scope)
 

@@ -34,13 +34,25 @@ class Lease:
         return self._response
 
     async def give_back(self) -> None:
-        """To be kept, where the answer was read to its end; closed otherwise."""
+        """To be kept, where the answer was read to its end and nothing follows it; closed otherwise."""
         if self._response:
             await self._response.aclose()
         if self._response and self._connection.is_idle() and not self._connection.is_closed():
-            self._kept.append(self._connection)
+            if _has_more(self._connection):
+                await self._connection.aclose()
+            else:
+                self._kept.append(self._connection)
         if self._kept and (len(self._kept) > KEPT_AT_MOST or self._kept[0].has_expired()):
             await self._kept.popleft().aclose()
+
+
+def _has_more(connection: httpcore.AsyncHTTPConnection) -> bool:
+    """Whether bytes came after the answer's end. They would be read as the answer to whoever asks next.
+
+    httpcore asks only whether the socket has more to read; these it has read already, and tells nobody of them.
+    """
+    trailing, _ = connection._connection._h11_state.trailing_data  # type: ignore[union-attr]  # noqa: SLF001
+    return bool(trailing)
 
 
 class Connections:

@@ -7,6 +7,7 @@ it starts is still running when it returns: a Lambda environment freezes then.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -25,7 +26,7 @@ from llm_router.errors import (
     StoreError,
 )
 from llm_router.exchange import Exchange, Limits, Show
-from llm_router.failover import Step
+from llm_router.failover import BreakerEffect, Step
 from llm_router.fleet import Fleet
 from llm_router.ledger import Ledger
 from llm_router.prompts import Prompt
@@ -38,6 +39,9 @@ SETTLING_S = 1.0
 """Kept back from the deadline for the ledger's last write."""
 
 SETTLED_WITHIN_AT_LEAST_S = 0.2
+LEASE_MARGIN_S = 3.0
+"""What a probe may take beside its wait for the first content: for the ledger, and to tell the fleet."""
+
 OPENED_WITHIN_S = 1.5
 """Past it the prompt goes out all the same: an outage of the table is no outage of the answers."""
 
@@ -215,7 +219,9 @@ class Dispatcher:
         name = step.candidate.name
         if request.plan.is_forced or any(attempt.candidate == name for attempt in trial.record.attempts):
             return True
-        return await self.fleet.admits(name, lease_s=self._remaining_s(request) + SETTLING_S)
+        remaining_s = self._remaining_s(request)
+        first_s = self._first_content_s(step.candidate, streamed=self._is_streamed(request, step.candidate))
+        return await self.fleet.admits(name, lease_s=min(first_s, remaining_s) + LEASE_MARGIN_S)
 
     def _verdict(self, request: _Request, trial: _Trial, *, abandoned: bool) -> RequestError:
         attempts = trial.record.attempts
@@ -266,7 +272,7 @@ class Dispatcher:
         output_cap: int | None,
     ) -> Reading:
         candidate = step.candidate
-        streamed = candidate.name not in self.unstreamed and Feature.AUDIO not in request.prompt.needs
+        streamed = self._is_streamed(request, candidate)
         key = request.keys.get(candidate.provider.name)
         try:
             upstream = openai.build(
@@ -286,6 +292,7 @@ class Dispatcher:
             limits=self._limits(request, trial, candidate, streamed=streamed),
             asked=_asked(request.prompt),
             show=_show(request, trial, candidate),
+            answers=functools.partial(self._tell, trial, candidate, BreakerEffect.ANSWERS, began_at=self.clock.now()),
             fresh=step.fresh,
         )
         try:
@@ -301,14 +308,21 @@ class Dispatcher:
         others = failover.has_more(
             request.plan.candidates, candidate, route=request.route, attempts=trial.record.attempts
         )
-        own_s = candidate.provider.timeout_s
         return Limits(
-            first_content_s=min(own_s, candidate.first_token_timeout_s) if streamed else own_s,
-            one_piece_s=own_s,
+            first_content_s=self._first_content_s(candidate, streamed=streamed),
+            one_piece_s=candidate.provider.timeout_s,
             idle_s=candidate.idle_timeout_s,
             before_content_s=failover.turn_s(remaining_s=remaining_s, others_left=others),
             total_s=remaining_s,
         )
+
+    def _is_streamed(self, request: _Request, candidate: Candidate) -> bool:
+        return candidate.name not in self.unstreamed and Feature.AUDIO not in request.prompt.needs
+
+    @staticmethod
+    def _first_content_s(candidate: Candidate, *, streamed: bool) -> float:
+        own_s = candidate.provider.timeout_s
+        return min(own_s, candidate.first_token_timeout_s) if streamed else own_s
 
     async def _write_trying(self, record: UsageRecord) -> str:
         """Returns the record's position. Where DynamoDB fails the request goes on: settling makes up for it."""
@@ -356,11 +370,21 @@ class Dispatcher:
         rule = failover.RULES[attempt.outcome]
         if rule.says_nothing_yet:  # were a probe's lease given back, another process would probe beside the next try
             return
-        telling = self.fleet.note(candidate.name, rule.breaker, began_at=began_at, retry_after_s=attempt.retry_after_s)
-        if telling:
-            trial.telling.append(telling)
+        self._tell(trial, candidate, rule.breaker, began_at=began_at, retry_after_s=attempt.retry_after_s)
         if attempt.outcome is Outcome.REFUSED:
             self.logger.error("provider refuses", event="provider_refused", provider=candidate.provider.name)
+
+    def _tell(
+        self,
+        trial: _Trial,
+        candidate: Candidate,
+        effect: BreakerEffect,
+        *,
+        began_at: datetime,
+        retry_after_s: float | None = None,
+    ) -> None:
+        if telling := self.fleet.note(candidate.name, effect, began_at=began_at, retry_after_s=retry_after_s):
+            trial.telling.append(telling)
 
     def _remaining_s(self, request: _Request) -> float:
         return request.deadline_s - self.clock.monotonic_s()

@@ -1,13 +1,14 @@
 """One exchange with one candidate: sends the request, reads the answer as it comes, and says what it was.
 
-Until something comes that a caller could see, the first-content limit counts; after it, the silence between events and
-the request's deadline. `show` gets the data of events as they come; where there is none, nothing is shown before the
-whole is judged.
+Until something comes that a caller could see, the first-content limit counts, from when the request may go out; after
+it, the silence between events and the request's deadline. `show` gets the data of events as they come; where there is
+none, nothing is shown before the whole is judged.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
@@ -38,9 +39,9 @@ Show = Callable[[bytes], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The candidate's own, in seconds: to the first content, to the end of an answer that comes in one piece, and of
-    silence after the first content. `before_content_s` is what the request has for it until it has shown something,
-    `total_s` all that is left.
+    """The candidate's own, in seconds: to the first content (of an answer in one piece, its first byte), of silence
+    after it, and to the end of an answer in one piece. `before_content_s` is what the request has for it until there
+    is something to show, `total_s` all that is left.
     """
 
     first_content_s: float
@@ -67,7 +68,8 @@ class Exchange:
     """Used once.
 
     Afterwards `has_shown` says whether a caller has seen anything, `closing` holds the events that end the stream, and
-    `progress` tells how far it came. `is_showing` says that a caller has been given something and has not taken it yet.
+    `progress` tells how far it came. `answers` is called at the first content. `is_showing` says that a caller has been
+    given something and has not taken it yet.
     """
 
     transport: Transport
@@ -75,6 +77,7 @@ class Exchange:
     limits: Limits
     asked: Asked = field(default_factory=Asked)
     show: Show | None = None
+    answers: Callable[[], None] | None = None
     fresh: bool = False
     has_shown: bool = False
     is_showing: bool = False
@@ -84,20 +87,27 @@ class Exchange:
     async def read(self, *, before_body: Callable[[], Awaitable[None]], now: Callable[[], datetime]) -> Reading:
         """What became of it. Never raises for what the provider or the network does."""
         progress, limits, reader = self.progress, self.limits, StreamReader(self.asked)
-        began = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         turn_ends = began + limits.before_content_s
         patience = _Patience(asyncio.timeout(None))
+
+        async def allowed() -> None:
+            """What the ledger takes is not the candidate's time."""
+            asked_at = loop.time()
+            patience.lasts(until=math.inf, at_most=turn_ends)
+            await before_body()
+            patience.lasts(until=began + limits.first_content_s + loop.time() - asked_at, at_most=turn_ends)
+
         try:
             async with patience.timer:
                 patience.lasts(until=began + limits.first_content_s, at_most=turn_ends)
                 async with self.transport.open(
-                    self.request, before_body=before_body, progress=progress, fresh=self.fresh
+                    self.request, before_body=allowed, progress=progress, fresh=self.fresh
                 ) as response:
                     if response.status == 200 and _is_stream(response):
                         return await self._read_stream(response, reader, patience, began + limits.total_s)
-                    # Silence can't be told from thinking, but the next candidate needs its time.
-                    patience.lasts(until=began + limits.one_piece_s, at_most=turn_ends)
-                    return self._judge(await _whole(response), reader, now())
+                    return self._judge(await self._whole(response, patience, began), reader, now())
         except TimeoutError:
             failed = Reading(self._out_of_patience(patience), may_be_billed=progress.sent_body)
         except TransportError as error:
@@ -117,10 +127,12 @@ class Exchange:
         held: list[bytes] = []
         async with aclosing(response.chunks(bytes_at_most=None)) as chunks:
             async for chunk in chunks:
-                before = len(reader.closing)
+                before, had_content = len(reader.closing), reader.has_content
                 events = reader.feed(chunk)
                 held += events
                 if reader.has_content:
+                    if self.answers and not had_content:
+                        self.answers()
                     if self.show and held:
                         await self._show(self.show, held, patience, ends)
                     elif events or len(reader.closing) > before:
@@ -134,6 +146,18 @@ class Exchange:
                 patience.timer.reschedule(None)
                 await _read_out(chunks)
         return reading
+
+    async def _whole(self, response: UpstreamStream, patience: _Patience, began: float) -> UpstreamResponse:
+        """Of an answer in one piece silence can't be told from thinking, until its first byte."""
+        loop, limits, body = asyncio.get_running_loop(), self.limits, bytearray()
+        if response.status != 200:
+            await _read_error(response, body)
+            return UpstreamResponse(response.status, response.headers, bytes(body))
+        async for chunk in response.chunks():
+            body += chunk
+            until = min(loop.time() + limits.idle_s, began + limits.one_piece_s)
+            patience.lasts(until=until, at_most=began + limits.before_content_s)
+        return UpstreamResponse(response.status, response.headers, bytes(body))
 
     def _judge(self, response: UpstreamResponse, reader: StreamReader, now: datetime) -> Reading:
         if response.status == 200 and response.body.lstrip().startswith(STREAM_BEGINS):
@@ -172,16 +196,6 @@ async def _read_out(chunks: AsyncGenerator[bytes]) -> None:
                 read += len(chunk)
                 if read > READ_OUT_BYTES_AT_MOST:
                     return
-
-
-async def _whole(response: UpstreamStream) -> UpstreamResponse:
-    body = bytearray()
-    if response.status == 200:
-        async for chunk in response.chunks():
-            body += chunk
-    else:
-        await _read_error(response, body)
-    return UpstreamResponse(response.status, response.headers, bytes(body))
 
 
 async def _read_error(response: UpstreamStream, body: bytearray) -> None:

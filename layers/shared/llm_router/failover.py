@@ -43,7 +43,10 @@ class Next(Enum):
 
 
 class BreakerEffect(StrEnum):
+    """What an attempt does to its candidate's breaker; `answers` is said at its first content, before its end."""
+
     NONE = "none"
+    ANSWERS = "answers"
     CLOSES = "closes"
     COUNTS = "counts"
     RATE_LIMITED = "rate_limited"

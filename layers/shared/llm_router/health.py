@@ -36,7 +36,8 @@ class Health:
 
     `failures` are in a row; `failed` and `succeeded` are counted within `minute` (of the epoch), successes only as long
     as there is something to weigh them against. `reason` is set from the opening until a success; `openings` counts
-    those for failing, in a row; `probing_until` is the end of the lease under which one attempt probes.
+    those for failing, in a row; `probing_until` is the end of the lease under which one attempt probes, which is until
+    its first content.
     """
 
     failures: int = 0
@@ -83,6 +84,8 @@ class Health:
         """The state after an attempt with this effect. A success may stand for `weight` of them."""
         if effect is BreakerEffect.CLOSES:
             return self._succeeded(began_at, now, weight)
+        if effect is BreakerEffect.ANSWERS:
+            return self._on_probation(now) if self._was_probed_by(began_at) else self
         if effect is BreakerEffect.NONE:
             return replace(self, probing_until=None) if self._was_probed_by(began_at) else self
         if effect is BreakerEffect.RATE_LIMITED:
@@ -94,9 +97,13 @@ class Health:
     def _succeeded(self, began_at: datetime, now: datetime, weight: int) -> Health:
         if self.reason is not None:
             return self if self.opened_at is not None and began_at < self.opened_at else HEALTHY
-        if self.minute != _minute(now):
+        if self.minute != _minute(now) or not self.failed:
             return HEALTHY
         return replace(self, failures=0, succeeded=self.succeeded + weight)
+
+    def _on_probation(self, now: datetime) -> Health:
+        """Closed, for all, as soon as a probe shows that there is an answer; the next failure opens it again."""
+        return Health(failures=FAILURES_TO_OPEN - 1, minute=_minute(now), openings=self.openings)
 
     def _failed(self, began_at: datetime, now: datetime) -> Health:
         if self.reason is not None:

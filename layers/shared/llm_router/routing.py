@@ -81,13 +81,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """`lacking` are the features that the request needs and the model lacks."""
+    """`lacking` are the features that the request needs and the model lacks. `is_probed` says that a breaker's time is
+    over and another request is trying the candidate just now.
+    """
 
     candidate: Candidate
     exclusion: Exclusion
     lacking: frozenset[Feature] = frozenset()
     open_reason: OpenReason | None = None
     open_until: datetime | None = None
+    is_probed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,8 @@ class Plan:
 def plan(prompt: Prompt, route: Route, surroundings: Surroundings) -> Plan:
     """Order the route's able candidates by its strategy, or by the one the caller asked for.
 
-    When every able candidate's breaker is open, the best of those that are merely failing is tried all the same.
+    When every able candidate's breaker is open, the best of those that are merely failing, or have limited us for long
+    enough, is tried all the same.
     """
     excluded = [found for c in route.candidates if (found := _exclusion(c, prompt, surroundings))]
     out = {item.candidate.name for item in excluded}
@@ -120,7 +124,7 @@ def plan(prompt: Prompt, route: Route, surroundings: Surroundings) -> Plan:
         kept = places if prompt.wishes.allows_fallbacks or prompt.wishes.order else places[:1]
         unwanted = tuple(Excluded(place.candidate, Exclusion.NOT_WANTED) for place in places[len(kept) :])
         return Plan(kept, (*excluded, *unwanted))
-    failing = [item.candidate for item in excluded if item.open_reason is OpenReason.FAILING]
+    failing = [item.candidate for item in excluded if _may_be_forced(item)]
     forced = tuple(replace(place, reason=FORCED) for place in _ranked(failing, prompt, strategy, surroundings)[:1])
     names = {place.candidate.name for place in forced}
     left_out = tuple(item for item in excluded if item.candidate.name not in names)
@@ -153,8 +157,18 @@ def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings)
     if candidate.context_window is not None and prompt.estimated_tokens > candidate.context_window:
         return Excluded(candidate, Exclusion.CONTEXT_WINDOW)
     if (until := health.closed_until(surroundings.now)) is not None:
-        return Excluded(candidate, Exclusion.BREAKER_OPEN, open_reason=health.reason, open_until=until)
+        is_probed = not health.is_open(surroundings.now)
+        return Excluded(
+            candidate, Exclusion.BREAKER_OPEN, open_reason=health.reason, open_until=until, is_probed=is_probed
+        )
     return None
+
+
+def _may_be_forced(item: Excluded) -> bool:
+    """One that limits us is not asked before its time, one that refuses us not beside its probe."""
+    if item.open_reason is OpenReason.FAILING:
+        return True
+    return item.open_reason is OpenReason.RATE_LIMITED and item.is_probed
 
 
 def _provider_exclusion(provider: Provider, surroundings: Surroundings) -> Exclusion | None:
