@@ -66,6 +66,14 @@ def test_the_limit_on_the_answer_has_the_providers_own_name(name):
     assert {field: value for field, value in sent.items() if field.startswith("max_")} == {own_name: 50}
 
 
+@pytest.mark.parametrize("spelling", ["max_tokens", "max_completion_tokens"])
+def test_a_provider_that_nobody_knows_gets_the_callers_spelling_of_the_limit(spelling):
+    """Reasoning models behind a proxy refuse the one, small servers the other: the caller knows whom it asks."""
+    unknown = replace(GROQ, provider=replace(GROQ.provider, output_cap_parameter=None))
+    sent = body(prompt(output_cap_parameter=spelling), unknown, output_cap=50)
+    assert {field: value for field, value in sent.items() if field.startswith("max_")} == {spelling: 50}
+
+
 @pytest.mark.parametrize(
     ("is_counted", "options"), [(True, {"stream_options": {"include_usage": True}}), (False, {})]
 )

@@ -505,12 +505,12 @@ def test_messages_go_upstream_as_they_came(start):
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-def test_the_limit_on_the_answer_is_sent_under_the_providers_name(start, name):
+def test_the_limit_on_the_answer_is_sent_as_the_caller_spells_it_where_nobody_knows_better(start, name):
     router = start(first=FIRST, limits={"max_output_tokens": 50})
     router.ask(**{name: 20})
     router.ask(**{name: 100})
     limits = [{key: wire.body[key] for key in wire.body if "max_" in key} for wire in router.providers["first"].calls]
-    assert limits == [{"max_tokens": 20}, {"max_tokens": 50}]
+    assert limits == [{name: 20}, {name: 50}]
 
 
 def test_metadata_stays_here_unless_the_provider_is_to_store_it(start):

@@ -124,17 +124,18 @@ def test_sorting_is_a_strategy(body, strategy):
 
 
 @pytest.mark.parametrize(
-    ("body", "cap"),
+    ("body", "cap", "spelling"),
     [
-        ({"max_tokens": 5}, 5),
-        ({"max_completion_tokens": 7}, 7),
-        ({"max_tokens": 5, "max_completion_tokens": 7}, 7),
-        ({"max_tokens": None}, None),
+        ({"max_tokens": 5}, 5, "max_tokens"),
+        ({"max_completion_tokens": 7}, 7, "max_completion_tokens"),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, 7, "max_completion_tokens"),
+        ({"max_tokens": 5, "max_completion_tokens": None}, 5, "max_tokens"),
+        ({"max_tokens": None}, None, "max_tokens"),
     ],
 )
-def test_either_limit_caps_the_answer_and_the_newer_one_wins(body, cap):
+def test_either_limit_caps_the_answer_and_the_newer_one_wins(body, cap, spelling):
     found = prompt(**body)
-    assert found.max_tokens == cap
+    assert (found.max_tokens, found.output_cap_parameter) == (cap, spelling)
     assert not {"max_tokens", "max_completion_tokens"} & found.fields.keys(), "sent under the provider's own name"
 
 

@@ -96,6 +96,7 @@ class ChatRequest(BaseModel):
             messages=messages,
             models=self._models(),
             max_tokens=self.max_completion_tokens or self.max_tokens,
+            output_cap_parameter="max_completion_tokens" if self.max_completion_tokens else "max_tokens",
             choices=self.n or 1,
             fields=fields,
             needs=frozenset(_needs(fields, messages)),

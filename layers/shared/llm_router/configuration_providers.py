@@ -19,8 +19,9 @@ from llm_router.registry import KnownProvider
 
 TIMEOUT_S = 60.0
 
-PROVIDER_FIELDS = ("name", "base_url", "auth", "timeout_s", "models")
-SHORT_FIELDS = ("name", "base_url", "auth", "model", "cost_per_1k_tokens", "timeout", "timeout_s")
+PROVIDER_FIELDS = ("name", "base_url", "auth", "timeout_s", "output_cap", "models")
+SHORT_FIELDS = ("name", "base_url", "auth", "model", "cost_per_1k_tokens", "timeout", "timeout_s", "output_cap")
+OUTPUT_CAPS = ("max_tokens", "max_completion_tokens")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -65,7 +66,7 @@ class _ProviderReader:
             base_url=base_url,
             auth=self._auth(row),
             timeout_s=self._timeout_s(),
-            output_cap_parameter=ways.output_cap_parameter,
+            output_cap_parameter=self._output_cap() or ways.output_cap_parameter,
             dropped_parameters=ways.dropped_parameters,
             reports_cost=ways.reports_cost,
         )
@@ -117,6 +118,12 @@ class _ProviderReader:
         elif auth.header is not None and (not _HEADER.fullmatch(auth.header) or auth.header.lower() in _HEADERS_TAKEN):
             self._section.problem("auth", "names a header that cannot carry a key; write {header: x-api-key}")
         return auth or Auth(AuthKind.NONE)
+
+    def _output_cap(self) -> str | None:
+        """None where the file leaves it out."""
+        if "output_cap" not in self._section:
+            return None
+        return self._section.choice("output_cap", OUTPUT_CAPS, default=OUTPUT_CAPS[0])
 
     def _timeout_s(self) -> float:
         section = self._section

@@ -44,12 +44,13 @@ class Prompt:
     """One request. `models` are routes or `provider/model`, each the fallback of the one before.
 
     `messages` are in OpenAI's format; `fields` are all other fields of the request that go upstream as they are.
-    `max_tokens` caps each of the `choices` answers.
+    `max_tokens` caps each of the `choices` answers; `output_cap_parameter` is how the caller spells that.
     """
 
     messages: tuple[Json, ...]
     models: tuple[str, ...] = ("auto",)
     max_tokens: int | None = None
+    output_cap_parameter: str = "max_tokens"
     choices: int = 1
     fields: Json = field(default_factory=dict)
     needs: frozenset[Feature] = frozenset()

@@ -27,14 +27,14 @@ class KnownProvider:
     base_url: str
     auth: Auth = _BEARER
     dropped_parameters: frozenset[str] = frozenset()
-    output_cap_parameter: str = "max_tokens"
+    output_cap_parameter: str | None = "max_tokens"
     first_token_timeout_s: float = FIRST_TOKEN_TIMEOUT_S
     lacks: frozenset[Feature] = frozenset()
     reports_cost: bool = False
 
 
-UNKNOWN = KnownProvider("")
-"""What is taken for granted of a provider that has no row."""
+UNKNOWN = KnownProvider("", output_cap_parameter=None)
+"""What is taken for granted of a provider that has no row. Its callers know best what it calls the limit."""
 
 PROVIDERS = {
     "cerebras": KnownProvider("https://api.cerebras.ai/v1"),

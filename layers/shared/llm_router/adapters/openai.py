@@ -37,7 +37,7 @@ def build(
     fields: dict[str, object] = {
         "model": candidate.model,
         "messages": prompt.messages,
-        candidate.provider.output_cap_parameter: output_cap,
+        candidate.provider.output_cap_parameter or prompt.output_cap_parameter: output_cap,
         **prompt.fields,
         **({"stream": True} if streamed else {}),
         **({"stream_options": {"include_usage": True}} if streamed and counted else {}),
