@@ -293,7 +293,7 @@ def refuses_streams(whole: object) -> Script:
 
 
 def refuses_stream_options(*pieces: str) -> Script:
-    """A provider that streams, and may not be asked to count: as Mistral's, vLLM's older servers and Databricks' did."""
+    """A provider that streams, and may not be asked to count: Mistral in 2025."""
     place = {"type": "extra_forbidden", "loc": ["body", "stream_options", "include_usage"], "msg": "Not permitted"}
     no = {"object": "error", "message": {"detail": [place]}, "type": "invalid_request_error", "param": None}
     answer = says(*pieces)

@@ -13,6 +13,7 @@ from llm_router import registry
 from llm_router.adapters import openai
 from llm_router.candidates import Auth, AuthKind, Candidate, Provider
 from llm_router.prompts import Prompt, message
+from llm_router.upstream import Streamed
 
 KEY = "a-made-up-key"
 
@@ -75,11 +76,15 @@ def test_a_provider_that_nobody_knows_gets_the_callers_spelling_of_the_limit(spe
 
 
 @pytest.mark.parametrize(
-    ("is_counted", "options"), [(True, {"stream_options": {"include_usage": True}}), (False, {})]
+    ("streamed", "expected"),
+    [
+        (Streamed.NO, {}),
+        (Streamed.YES, {"stream": True}),
+        (Streamed.COUNTED, {"stream": True, "stream_options": {"include_usage": True}}),
+    ],
 )
-def test_a_stream_is_asked_to_count_unless_the_provider_will_not_have_it(is_counted, options):
-    sent = body(streamed=True, counted=is_counted)
-    assert sent == body() | {"stream": True} | options
+def test_a_stream_is_asked_for_with_its_usage_or_without(streamed, expected):
+    assert body(streamed=streamed) == body() | expected
 
 
 @pytest.mark.parametrize("text", ["0", "0.7", "2", "0.30000000000000004", "1E-7"])

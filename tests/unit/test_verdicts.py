@@ -12,6 +12,7 @@ from llm_router.usage import Outcome
 
 FIRST, SECOND = candidate("groq/small"), candidate("openai/gpt")
 LIMITED, FAILED, REFUSED = Outcome.RATE_LIMITED, Outcome.SERVER_ERROR, Outcome.BAD_REQUEST
+UNSUITED = Outcome.UNSUITED
 
 
 def verdict(*outcomes, excluded=(), in_time=True, **of_attempts):
@@ -33,10 +34,20 @@ def verdict(*outcomes, excluded=(), in_time=True, **of_attempts):
         ((REFUSED, REFUSED), "invalid_request"),
         ((REFUSED,), "invalid_request"),
         ((REFUSED, FAILED), "all_providers_failed"),
+        ((UNSUITED,), "invalid_request"),
+        ((UNSUITED, UNSUITED), "invalid_request"),
+        ((UNSUITED, FAILED), "all_providers_failed"),
+        ((UNSUITED, LIMITED), "no_provider_available"),
+        ((UNSUITED, REFUSED), "invalid_request"),
+        ((UNSUITED, Outcome.CONTEXT_LENGTH), "context_length_exceeded"),
     ],
 )
 def test_the_attempts_decide_on_the_error(outcomes, code):
     assert verdict(*outcomes).code == code
+
+
+def test_a_request_that_suits_nobody_is_told_what_to_change():
+    assert verdict(UNSUITED, UNSUITED, param="max_tokens").param == "max_tokens"
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,8 @@ class Provider:
 
     `dropped_parameters` are request fields that this provider answers with a 400, though its format is OpenAI's;
     `output_cap_parameter` is its name for the limit on the answer's tokens, None where it gets the caller's.
-    `reports_cost` says that the usage it reports carries what it charged.
+    `reports_cost` says that the usage it reports carries what it charged. `dialect` names its words for errors, where
+    nothing but words tells them.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Provider:
     output_cap_parameter: str | None = None
     dropped_parameters: frozenset[str] = frozenset()
     reports_cost: bool = False
+    dialect: str = ""
 
 
 class Feature(StrEnum):

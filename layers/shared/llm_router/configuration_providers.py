@@ -69,6 +69,7 @@ class _ProviderReader:
             output_cap_parameter=self._output_cap() or ways.output_cap_parameter,
             dropped_parameters=ways.dropped_parameters,
             reports_cost=ways.reports_cost,
+            dialect=ways.dialect,
         )
         reader = ModelReader(provider, ways, self._key_advice, self._declared, self._catalogue)
         if self._is_short:

@@ -32,7 +32,7 @@ from llm_router.ledger import Ledger
 from llm_router.prompts import Prompt
 from llm_router.provider_keys import KeyReader
 from llm_router.transport import Transport
-from llm_router.upstream import Asked, Reading
+from llm_router.upstream import Asked, Reading, Streamed
 from llm_router.usage import Attempt, Outcome, RecordState, Trying, UsageRecord
 
 SETTLING_S = 1.0
@@ -280,8 +280,7 @@ class Dispatcher:
                 candidate=candidate,
                 key=key,
                 output_cap=output_cap,
-                streamed=streamed,
-                counted=candidate.name not in self.uncounted,
+                streamed=self._streamed(request, candidate),
             )
         except Exception:  # as below; and nothing of it is the provider's, which was not asked
             self.logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
@@ -290,7 +289,7 @@ class Dispatcher:
             transport=self.transport,
             request=upstream,
             limits=self._limits(request, trial, candidate, streamed=streamed),
-            asked=_asked(request.prompt),
+            asked=_asked(request.prompt, candidate),
             show=_show(request, trial, candidate),
             answers=functools.partial(self._tell, trial, candidate, BreakerEffect.ANSWERS, began_at=self.clock.now()),
             fresh=step.fresh,
@@ -318,6 +317,11 @@ class Dispatcher:
 
     def _is_streamed(self, request: _Request, candidate: Candidate) -> bool:
         return candidate.name not in self.unstreamed and Feature.AUDIO not in request.prompt.needs
+
+    def _streamed(self, request: _Request, candidate: Candidate) -> Streamed:
+        if not self._is_streamed(request, candidate):
+            return Streamed.NO
+        return Streamed.YES if candidate.name in self.uncounted else Streamed.COUNTED
 
     @staticmethod
     def _first_content_s(candidate: Candidate, *, streamed: bool) -> float:
@@ -438,8 +442,9 @@ class _Opening:
         self.waited_s += self.clock.monotonic_s() - started_s
 
 
-def _asked(prompt: Prompt) -> Asked:
-    return Asked(prompt.choices, with_calls=bool({Feature.TOOLS, Feature.AUDIO} & prompt.needs))
+def _asked(prompt: Prompt, candidate: Candidate) -> Asked:
+    with_calls = bool({Feature.TOOLS, Feature.AUDIO} & prompt.needs)
+    return Asked(prompt.choices, with_calls=with_calls, dialect=candidate.provider.dialect)
 
 
 def _show(request: _Request, trial: _Trial, candidate: Candidate) -> Show | None:

@@ -25,10 +25,14 @@ def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bo
     """`attempts` are all that failed; `in_time` says that the deadline would have allowed another."""
     if not attempts:
         return _too_late() if plan.places and not in_time else _nothing_able(plan.excluded, now)
-    if said := _said_of_the_request(attempts):
+    suited = [attempt for attempt in attempts if attempt.outcome is not Outcome.UNSUITED]
+    if not suited:
+        param = attempts[0].param
+        return RefusedRequestError("No provider that was asked can serve this request as it is.", param=param)
+    if said := _said_of_the_request(suited):
         return said
-    if all(attempt.outcome is Outcome.RATE_LIMITED for attempt in attempts):
-        return _rate_limited(plan.excluded, attempts, now)
+    if all(attempt.outcome is Outcome.RATE_LIMITED for attempt in suited):
+        return _rate_limited(plan.excluded, suited, now)
     if not in_time:
         return _too_late()
     return AllProvidersFailedError("Every provider that could serve this request failed.")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from llm_router import retry_after
-from llm_router.adapters import openai_json
+from llm_router.adapters import openai_dialects, openai_json
 from llm_router.upstream import Reading, UpstreamResponse
 from llm_router.usage import Outcome
 
@@ -36,6 +36,9 @@ CODES = {
 }
 """What an error's `code` says, whatever its status."""
 
+TOO_MANY = "input_tokens"
+"""What vLLM calls the field at fault where a prompt is too long: no request has one of that name."""
+
 STATUSES = {
     401: Outcome.REFUSED,
     402: Outcome.REFUSED,
@@ -55,13 +58,14 @@ _STREAMING = frozenset({"stream", "stream_options"})
 """What the router adds to a request by itself, and can do without."""
 
 
-def read(response: UpstreamResponse, now: datetime) -> Reading:
-    """Which failure a response with an error status is."""
+def read(response: UpstreamResponse, now: datetime, *, dialect: str = "") -> Reading:
+    """Which failure a response with an error status is; `dialect` names a provider that has words of its own."""
     said = openai_json.decoded(response.body)
     body = openai_json.mapping(said[0] if isinstance(said, list) and said else said)  # Gemini's errors come in a list
     error = openai_json.mapping(body.get("error")) or body  # Mistral's stands at the top
-    param = _param(error)
-    outcome = _outcome(response.status, error)
+    saying = openai_dialects.meaning(dialect, status=response.status, message=_message(error))
+    param = _param(error) or (saying.param if saying else None)
+    outcome = _coded(error) or (saying.outcome if saying else _outcome(response.status, error))
     if outcome is Outcome.BAD_REQUEST and param and param.partition(".")[0] in _STREAMING:
         outcome = Outcome.STREAM_REFUSED
     return Reading(
@@ -92,10 +96,18 @@ def _places(error: Mapping[str, object]) -> Iterator[str]:
                 yield ".".join(str(part) for part in place[place[:1] == ["body"] :])
 
 
+def _message(error: Mapping[str, object]) -> str:
+    """XAI's stands in `error` itself."""
+    return next((said for said in (error.get("message"), error.get("error")) if isinstance(said, str)), "")
+
+
+def _coded(error: Mapping[str, object]) -> Outcome | None:
+    if error.get("param") == TOO_MANY:
+        return Outcome.CONTEXT_LENGTH
+    return next((CODES[said] for said in _codes(error) if isinstance(said, str) and said in CODES), None)
+
+
 def _outcome(status: int, error: Mapping[str, object]) -> Outcome:
-    for said in _codes(error):
-        if isinstance(said, str) and said in CODES:
-            return CODES[said]
     if status == 403 and "reasons" in openai_json.mapping(error.get("metadata")):
         return Outcome.CONTENT_FILTER  # OpenRouter's moderation, https://openrouter.ai/docs/api-reference/errors
     if status in STATUSES:
