@@ -8,6 +8,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PYTHONPATH := layers/shared
 
+include infra/vocabulary/targets.mk
+
 .PHONY: help
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +18,8 @@ help:  ## List the targets
 # `make run` installs what it runs, a tenth of what developers need; the rest comes on top when it is asked for.
 # An environment that works is kept and brought up to date: somebody may be running from it.
 
-$(VENV)/.ready-to-run: infra/local/requirements.txt layers/shared/requirements.txt infra/find_python.sh infra/install.sh
+$(VENV)/.ready-to-run: infra/local/requirements.txt infra/cli/requirements.txt layers/shared/requirements.txt \
+  infra/find_python.sh infra/install.sh
 	@if ! $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	  python=$$(bash infra/find_python.sh) || exit 1; \
 	  echo "Setting up $(VENV) with $$("$$python" --version) (once, under a minute) ..."; \
@@ -25,18 +28,24 @@ $(VENV)/.ready-to-run: infra/local/requirements.txt layers/shared/requirements.t
 	@bash infra/install.sh $(PY) infra/local/requirements.txt
 	@touch $@
 
-$(VENV)/.ready: $(VENV)/.ready-to-run requirements.txt infra/prices/requirements.txt infra/sam/translator_requirements.txt
+# The command line lies in the environment as a link to this checkout.
+$(VENV)/bin/llm-router: $(VENV)/.ready-to-run pyproject.toml
+	@$(PY) -m pip install --disable-pip-version-check --quiet --no-index --no-build-isolation --no-deps --editable . \
+	  2> >(grep -v '^WARNING' >&2)
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/bin/llm-router requirements.txt infra/prices/requirements.txt infra/sam/translator_requirements.txt
 	@bash infra/install.sh $(PY) requirements.txt
 	@bash infra/install.sh $(PY) infra/sam/translator_requirements.txt --no-deps
 	@touch $@
 
 .PHONY: setup
-setup: $(VENV)/.ready  ## Create .venv and install the pinned packages
+setup: $(VENV)/.ready $(VOCABULARY)  ## Create .venv, install the pinned packages, fetch the vocabulary
 
 # --- On this machine --------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: $(VENV)/.ready-to-run  ## The whole router on this machine: PORT, HOST, PROVIDERS_FILE, STATE_DIR
+run: $(VENV)/bin/llm-router $(VOCABULARY)  ## The whole router on this machine: PORT, HOST, PROVIDERS_FILE, STATE_DIR
 	@PYTHONPATH=layers/shared:. exec $(PY) -m infra.local.run
 
 # --- Quality ----------------------------------------------------------------------------------------------------
@@ -64,6 +73,10 @@ test: setup  ## Unit, integration, contract and end-to-end tests
 faults: setup  ## Meet every fault of a provider at every door; prints what callers got, who was asked, how long it took
 	@$(PY) -m pytest tests/faults --show-capture=no --no-header --override-ini timeout=300
 
+.PHONY: command-line-page
+command-line-page: setup  ## Rewrite what docs/command-line.md shows of the commands themselves
+	@$(PY) -m infra.cli.page
+
 # --- Prices -----------------------------------------------------------------------------------------------------
 
 .PHONY: prices
@@ -72,10 +85,7 @@ prices: setup  ## Rewrite the catalogue of prices from the published data and pr
 
 .PHONY: prices-diff
 prices-diff: setup  ## Print how the newest published prices differ from the catalogue, and write nothing
-	@newest=$$(mktemp -d) && trap 'rm -rf "$$newest"' EXIT && \
-	  $(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off --no-deps \
-	    --target "$$newest" genai-prices && \
-	  PYTHONPATH="$$newest:$(PYTHONPATH):." $(PY) -m infra.prices.update --diff
+	@PYTHONPATH=$(PYTHONPATH):. $(PY) -m infra.prices.newest
 
 include infra/bench/targets.mk
 include infra/browser/targets.mk

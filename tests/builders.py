@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 from hypothesis import strategies as st
 
@@ -18,10 +19,13 @@ from llm_router.usage import (
     Outcome,
     RecordState,
     TokenUsage,
+    TrimKind,
+    Trimming,
     Trying,
     UsageRecord,
 )
 
+VOCABULARY_DIR = Path(__file__).parents[1] / "layers" / "vocabulary" / "vocabulary"
 NOW = datetime(2026, 11, 23, 2, 30, tzinfo=UTC)
 BEARER = Auth(AuthKind.BEARER)
 KEYLESS = Auth(AuthKind.NONE)
@@ -153,6 +157,20 @@ FAILURES = st.sampled_from([outcome for outcome in Outcome if outcome is not Out
 ENDED = st.tuples(st.lists(attempts(FAILURES), max_size=2), attempts(OUTCOMES))
 """Some failures, then a success or one more: as requests end."""
 
+COUNTS = st.integers(0, 10**7)
+TRIMMINGS = st.builds(
+    Trimming,
+    kind=st.sampled_from(TrimKind),
+    before=COUNTS,
+    after=COUNTS,
+    messages_gone=COUNTS,
+    passages_gone=COUNTS,
+    limit=st.none() | COUNTS,
+    is_estimated=st.booleans(),
+    saved_usd=st.none() | AMOUNTS,
+    usd_per_mtok=st.none() | AMOUNTS,
+)
+
 METADATA = st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3)
 
 
@@ -168,6 +186,8 @@ def ended_records(draw, states=(RecordState.SETTLED, RecordState.UNSETTLED, Reco
         latency_ms=draw(LATENCIES_MS),
         metadata=draw(METADATA),
         baseline_usd=draw(st.none() | AMOUNTS),
+        trimming=draw(st.none() | TRIMMINGS),
+        counted_tokens=draw(st.none() | COUNTS),
     )
     if state is RecordState.SETTLED:
         return made

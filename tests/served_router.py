@@ -20,6 +20,7 @@ import uvicorn
 import yaml
 
 import streaming_provider
+from builders import VOCABULARY_DIR
 from integration.conftest import LEDGER_TABLE, STATE_TABLE
 from llm_router import journal_items, wiring
 from llm_router.usage import UsageRecord
@@ -204,6 +205,7 @@ def serving(file: Path, providers: StreamingServer, **changes: str) -> Iterator[
         "LEDGER_TABLE": LEDGER_TABLE,
         "STATE_TABLE": STATE_TABLE,
         "PROVIDERS_FILE": str(file),
+        "VOCABULARY_DIR": str(VOCABULARY_DIR),
         "PROVIDER_KEYS": "environment",
         "REQUIRE_CLIENT_KEY": "false",
         "STAGE": "test",

@@ -95,6 +95,7 @@ def _surroundings(root: Path, *, providers: str) -> Layout:
     (layout.programs / FUNCTION_PYTHON).symlink_to(Path(sys.base_prefix) / "bin" / version)
     layout.opt.mkdir()
     (layout.opt / "providers.yaml").write_text(providers)
+    (layout.opt / "vocabulary").symlink_to(ROOT / "layers/vocabulary/vocabulary")
     (layout.opt / "bootstrap").write_text(BOOTSTRAP)
     (layout.opt / "bootstrap").chmod(0o755)
     return layout

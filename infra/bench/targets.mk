@@ -13,7 +13,13 @@ $(BENCH_VENV)/.ready: infra/bench/requirements.txt layers/shared/requirements.tx
 
 .PHONY: bench
 bench: setup $(BENCH_VENV)/.ready  ## Measure cold start, memory, overhead and size; ROUNDS=25
+	@$(MAKE) bench-trim
+	@echo
 	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.bench --python $(BENCH_VENV)/bin/python --rounds "$(ROUNDS)"
+
+.PHONY: bench-trim
+bench-trim: setup  ## What trimming keeps of what is needed, and how long it takes
+	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.trimming.run
 
 ROUTERS ?= 8
 DOWN_S ?= 60

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from botocore.exceptions import ClientError
+
+from llm_router import infrastructure
+from llm_router.books import Cover
 
 STAGE_PATTERN = "[a-z][a-z0-9-]{0,19}"
 """The template's own, so that a wrong name is refused before anything is built."""
@@ -108,4 +113,45 @@ def outputs_of(values: Mapping[str, str]) -> Outputs:
         streaming_logs=values["StreamingLogs"],
         stats_logs=values["StatsLogs"],
         alarm_topic=values["AlarmTopic"],
+    )
+
+
+class NoStackError(Exception):
+    """There is no such stack, or it can't be read; its words are for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A deployed stack's own words on itself."""
+
+    outputs: Mapping[str, str]
+    parameters: Mapping[str, str]
+
+    @property
+    def log_groups(self) -> list[str]:
+        """Of the functions that settle requests."""
+        return [self.outputs[name] for name in ("RouterLogs", "StreamingLogs") if name in self.outputs]
+
+    @property
+    def cover(self) -> Cover:
+        """Of its ledger, as the functions open it."""
+        published = infrastructure.published(self.parameters["Architecture"])
+        return Cover(
+            table=self.outputs["LedgerTable"],
+            shards=int(self.parameters["LedgerShards"]),
+            retention_days=int(self.parameters["RecordRetentionDays"]),
+            prices=replace(published, **infrastructure.parsed(self.parameters["InfrastructurePrices"])),
+        )
+
+
+def described(cloudformation: Any, *, stage: str) -> Described:
+    """`cloudformation` is a boto3 client. Raises NoStackError."""
+    name = stack_name(stage)
+    try:
+        found = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        raise NoStackError(f"There is no stack {name} here: {error}") from error
+    return Described(
+        outputs={output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])},
+        parameters={given["ParameterKey"]: given["ParameterValue"] for given in found.get("Parameters", [])},
     )

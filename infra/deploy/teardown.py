@@ -25,7 +25,7 @@ LOOKED_AT_EVERY_S = 5.0
 AGAIN = "It is safe to run make teardown again: it goes on where this run ended."
 
 GOES = """  the functions, the address and its throttling, the alarms and their topic, the page's address, the roles,
-  the logs, and with them records that only the log holds (make restore-records puts those into the ledger)"""
+  the logs, and with them records that only the log holds (llm-router replay puts those into the ledger)"""
 
 
 class TeardownError(Exception):

@@ -106,19 +106,20 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _completion(demo: Demo, body: dict[str, Any], number: int) -> dict[str, object]:
-    asked = str(body["messages"][-1]["content"])
-    text = (
-        f"This is {demo.name}, a demonstration on your own machine: no model was asked. You sent {len(asked)} "
-        f"characters, beginning with: {asked[:80]}"
+    said = [_text(message) for message in body["messages"]]
+    whole = (
+        f"This is {demo.name}, a demonstration on your own machine: no model was asked. You sent {len(said[-1])} "
+        f"characters, beginning with: {said[-1][:80]}"
     )
-    sent = sum(len(str(message["content"]).encode()) for message in body["messages"])
-    prompt, completion = _tokens(sent), _tokens(len(text.encode()))
+    text = _within(whole, body.get("max_completion_tokens") or body.get("max_tokens"))
+    prompt, completion = _tokens("".join(said)), _tokens(text)
+    finish = "stop" if text == whole else "length"
     return {
         "id": f"chatcmpl-{demo.name}-{number}",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": demo.model,
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}],
         "usage": {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
@@ -127,8 +128,21 @@ def _completion(demo: Demo, body: dict[str, Any], number: int) -> dict[str, obje
     }
 
 
-def _tokens(size_bytes: int) -> int:
-    return -(-size_bytes // BYTES_PER_TOKEN)
+def _text(message: dict[str, Any]) -> str:
+    """A message that calls tools has no content; one with images has its text in parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(text for part in content if isinstance(text := part.get("text"), str))
+    return content or ""
+
+
+def _within(text: str, limit: int | None) -> str:
+    """As much of the text as so many tokens are taken to be."""
+    return text if limit is None else text.encode()[: limit * BYTES_PER_TOKEN].decode(errors="ignore")
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
 def main() -> None:

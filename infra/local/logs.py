@@ -46,6 +46,11 @@ class Log:
             said = file.read().decode(errors="replace").splitlines()
         return "\n".join([line for line in said if not line.startswith(progress.MARK)][-lines:])
 
+    def files(self) -> list[Path]:
+        """Those that there are, the oldest first."""
+        old = [self._old(number) for number in range(OLD_ONES, 0, -1)]
+        return [path for path in (*old, self.path) if path.exists()]
+
     def _set_aside(self) -> None:
         for number in range(OLD_ONES - 1, 0, -1):
             older = self._old(number)

@@ -9,18 +9,30 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.local import processes, template
 from infra.local.addresses import is_loopback
-from llm_router import aws_session, wiring
+from llm_router import aws, aws_session, http_responses, wiring
+from llm_router.errors import CallerError, NotFoundError
 
 PAGE_SUFFIXES = {".html", ".js", ".css", ".svg", ".json"}
+NOT_THERE = {"NoSuchKey", "NoSuchBucket"}
 GENERATE_META = '<meta name="generate-url" content="">'
+
+
+class ForeignOriginError(CallerError):
+    status = 403
+    code = "foreign_origin"
+    type = "permission_error"
+
+
+class PageUnavailableError(CallerError):
+    status = 503
+    code = "page_unavailable"
 
 
 class Page:
@@ -35,8 +47,8 @@ class Page:
         name = scope["path"].lstrip("/") or "index.html"
         try:
             body, content_type = await asyncio.to_thread(self._read, name)
-        except ClientError:
-            response: Response = PlainTextResponse("Not there (yet): the page is published in the first seconds.", 404)
+        except aws.UNREACHABLE as error:
+            response = http_responses.failed(_unread(error))
         else:
             response = Response(body, headers=self._headers, media_type=content_type)
         await response(scope, receive, send)
@@ -47,6 +59,12 @@ class Page:
         if name == "index.html" and self._has_prompt_box:
             body = body.replace(GENERATE_META.encode(), GENERATE_META.replace('""', '"/generate"').encode())
         return body, found["ContentType"]
+
+
+def _unread(error: Exception) -> CallerError:
+    if aws.error_code(error) in NOT_THERE:
+        return NotFoundError("Not there (yet): the page is published in the first seconds.")
+    return PageUnavailableError("The page's bucket can't be read right now.", retry_after_s=5)
 
 
 class Doors:
@@ -64,7 +82,8 @@ class Doors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         if not self._is_from_here(request.headers):
-            await PlainTextResponse("Not from this origin.", 403)(scope, receive, send)
+            refusal = ForeignOriginError("Not from this origin.")
+            await http_responses.failed(refusal)(scope, receive, send)
         elif _is_for_page(request.method, request.url.path):
             await self._page(scope, receive, send)
         else:

@@ -33,7 +33,7 @@ from infra.local.aws_resources import LEDGER_TABLE, PAGE_BUCKET, STATE_TABLE
 from infra.local.processes import Child
 from infra.local.provider_choice import Choice
 from infra.local.state_dir import StateDirError
-from llm_router import configuration
+from llm_router import configuration, settings
 from llm_router.catalogue import Catalogue
 from llm_router.errors import ConfigurationError
 
@@ -222,6 +222,7 @@ def _environ(wishes: Wishes, choice: Choice, endpoint: str) -> dict[str, str]:
         "PAGE_BUCKET": PAGE_BUCKET,
         "PAGE_DIR": str(ROOT / "infra" / "dashboard" / "page"),
         "PROVIDERS_FILE": str(choice.file),
+        "VOCABULARY_DIR": str(ROOT / "layers" / "vocabulary" / "vocabulary"),
         "PROVIDER_KEYS": "environment",
         "REQUIRE_CLIENT_KEY": "true" if wishes.asks_for_key else "false",
     }
@@ -249,11 +250,14 @@ def _ended(child: Child) -> str:
 
 
 def _note(run: Run) -> None:
-    """What other commands need to know of this run: how to reach its AWS and its providers."""
+    """What other commands need to know of this run: how to reach its AWS and its providers, how its ledger is kept."""
+    read = settings.read(_environ(run.wishes, run.choice, run.endpoint))
     noted = {
         "url": run.wishes.url,
         "endpoint": run.endpoint,
         "ledger_table": LEDGER_TABLE,
+        "ledger_shards": read.ledger_shards,
+        "record_retention_days": read.record_retention_days,
         "state_table": STATE_TABLE,
         "page_bucket": PAGE_BUCKET,
         "providers_file": str(run.choice.file),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.prices import limits, published
+from infra.prices.newest import DIFFERS
 
 CATALOGUE_FILE = Path(__file__).parents[2] / "layers/shared/llm_router/catalogue.json"
 
@@ -25,21 +26,36 @@ Rows = Mapping[str, Mapping[str, Row | str]]
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="The catalogue of prices and limits.")
     parser.add_argument("--diff", action="store_true", help="print what would change and write nothing")
-    only_compares = parser.parse_args(arguments).diff
+    parser.add_argument("--json", action="store_true", help="with --diff: as JSON, each row before and after")
+    asked = parser.parse_args(arguments)
     before = catalogue_now()
     found = published.read()
     rows = limits.completed(found.rows)
     header = {"source": found.source, "as_of": found.as_of.isoformat()}
-    if only_compares:
-        print(f"{before['source']} of {before.get('as_of')} -> {found.source} of {found.as_of}")
-    else:
-        print_left_out(found)
-        CATALOGUE_FILE.write_text(text(header, rows), encoding="utf-8")
-    changed = print_changes(before["providers"], rows)
-    if only_compares and changed:
-        version = found.source.split()[-1]
-        print(f"To take this over: write genai-prices=={version} in infra/prices/requirements.txt, then make prices.")
+    if asked.diff:
+        return compare(before, header, rows, as_json=asked.json)
+    print_left_out(found)
+    CATALOGUE_FILE.write_text(text(header, rows), encoding="utf-8")
+    print_changes(before["providers"], rows)
     return 0
+
+
+def compare(before: Mapping[str, Any], header: Mapping[str, str], rows: Rows, *, as_json: bool) -> int:
+    """Prints what would change; DIFFERS where something would."""
+    if as_json:
+        changes = [
+            {"candidate": name, "before": old, "after": new}
+            for name, old, new in changed_rows(before["providers"], rows)
+        ]
+        was = {key: before.get(key) for key in header}
+        print(json.dumps({"before": was, "after": header, "changes": changes}))
+        return DIFFERS if changes else 0
+    print(f"{before['source']} of {before.get('as_of')} -> {header['source']} of {header['as_of']}")
+    if not print_changes(before["providers"], rows):
+        return 0
+    version = header["source"].split()[-1]
+    print(f"To take this over: write genai-prices=={version} in infra/prices/requirements.txt, then make prices.")
+    return DIFFERS
 
 
 def catalogue_now() -> Mapping[str, Any]:
@@ -68,16 +84,21 @@ def text(header: Mapping[str, str], rows: Rows) -> str:
 
 def print_changes(before: Rows, after: Rows) -> int:
     """One line a model: what came, what went, and for the others each value that is another. How many there are."""
-    old, new = dict(_flat(before)), dict(_flat(after))
-    lines = [line for name in sorted(old.keys() | new.keys()) if (line := change(name, old.get(name), new.get(name)))]
+    lines = [change(*each) for each in changed_rows(before, after)]
+    old, new = (sum(1 for _ in _flat(rows)) for rows in (before, after))
     print("\n".join(lines) or "nothing has changed")
-    print(f"{len(lines)} of {len(new)} rows are not as before ({len(old)} rows)")
+    print(f"{len(lines)} of {new} rows are not as before ({old} rows)")
     return len(lines)
 
 
-def change(name: str, old: Row | None, new: Row | None) -> str | None:
-    if old == new:
-        return None
+def changed_rows(before: Rows, after: Rows) -> list[tuple[str, Row | None, Row | None]]:
+    """By candidate: the row as it was and as it is, None where there was or is none."""
+    old, new = dict(_flat(before)), dict(_flat(after))
+    each = [(name, old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
+    return [(name, was, now) for name, was, now in each if was != now]
+
+
+def change(name: str, old: Row | None, new: Row | None) -> str:
     if old is None or new is None:
         row = new or old or {}
         rates = f"input {row['input']}, output {row['output']} USD per million tokens"

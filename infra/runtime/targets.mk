@@ -10,7 +10,7 @@ $(RUNTIME_VENV)/.ready: infra/runtime/requirements.txt infra/sam/find_python.sh
 	@touch $@
 
 .PHONY: runtime-build
-runtime-build: sam-setup $(RUNTIME_VENV)/.ready
+runtime-build: sam-setup $(RUNTIME_VENV)/.ready $(VOCABULARY)
 	@PYTHONPATH=. $(SAM_VENV)/bin/python -m infra.runtime.build
 
 .PHONY: test-runtime

@@ -20,6 +20,7 @@ BUILD = ROOT / ".aws-sam" / "build"
 LAYERS = {
     "SharedLayer": BUILD / "SharedLayer",
     "ConfigLayer": ROOT / "layers/config",
+    "VocabularyLayer": ROOT / "layers/vocabulary",
     "PageLayer": ROOT / "infra/dashboard",
 }
 """Where each layer's content lies after the build. Those that need no building are deployed from where they are."""

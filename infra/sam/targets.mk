@@ -22,7 +22,7 @@ validate: sam-setup  ## Check the template with SAM and its linter
 	@AWS_DEFAULT_REGION="$${AWS_DEFAULT_REGION:-us-east-1}" $(SAM) validate --lint
 
 .PHONY: build
-build: sam-setup  ## Build what is deployed into .aws-sam; ARCH=arm64 or x86_64
+build: sam-setup $(VOCABULARY)  ## Build what is deployed into .aws-sam; ARCH=arm64 or x86_64
 	@$(SAM_VENV)/bin/python infra/sam/build.py --arch "$(ARCH)"
 
 .PHONY: test-built
@@ -37,10 +37,6 @@ deploy: setup sam-setup  ## Build and deploy; STAGE, REGION, ARCH, ALARM_EMAIL, 
 .PHONY: provider-key
 provider-key: setup  ## Store a provider's key, typed at a prompt; PROVIDER, STAGE, REGION
 	@$(PY) -m infra.deploy.provider_key --provider "$(PROVIDER)" --stage "$(STAGE)" --region "$(REGION)"
-
-.PHONY: restore-records
-restore-records: setup  ## Put records that only the log holds into the ledger; STAGE, REGION, FILE
-	@$(PY) -m infra.deploy.restore_records --stage "$(STAGE)" --region "$(REGION)" --file "$(FILE)"
 
 .PHONY: teardown
 teardown: setup  ## Delete the stack, keep its data; STAGE, REGION, DELETE_DATA=true, CONFIRM=llm-router-<stage>

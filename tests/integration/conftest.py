@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
+from click.testing import CliRunner
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
+from infra.cli import entry
 from infra.local import template
 from integration.deployed import Router
 from integration.tables import LEDGER_TABLE, STATE_TABLE
@@ -99,6 +102,55 @@ def open_books(client, *, shards: int = 4) -> Books:
 @pytest.fixture
 def books(dynamodb):
     return open_books(dynamodb)
+
+
+LOG_GROUPS = ("/llm-router/dev/router", "/llm-router/dev/streaming")
+
+
+class Stacks:
+    """CloudFormation, as far as the stage `dev` goes."""
+
+    def describe_stacks(self, **asked):
+        if asked["StackName"] != "llm-router-dev":
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": "does not exist"}}, "DescribeStacks")
+        outputs = {"LedgerTable": LEDGER_TABLE, "RouterLogs": LOG_GROUPS[0], "StreamingLogs": LOG_GROUPS[1]}
+        parameters = {
+            "Architecture": "arm64",
+            "InfrastructurePrices": "",
+            "LedgerShards": "4",
+            "RecordRetentionDays": "400",
+        }
+        return {
+            "Stacks": [
+                {
+                    "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
+                    "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+                }
+            ]
+        }
+
+
+@pytest.fixture
+def stage(dynamodb, monkeypatch):
+    """The deployed stage `dev`: its stack's description, tables and log groups; gives the client of the logs."""
+    logs = boto3.client("logs")
+    for group in LOG_GROUPS:
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName="one")
+    clients = {"cloudformation": Stacks(), "dynamodb": dynamodb, "logs": logs}
+    monkeypatch.setattr(boto3.Session, "client", lambda _, service, **__: clients[service])
+    return logs
+
+
+@pytest.fixture
+def command_line(stage):
+    """`llm-router` against the stage `dev`: exit code, what it prints, what it says beside that."""
+    del stage
+
+    def run(*arguments, stage="dev"):
+        return CliRunner().invoke(entry.main, list(arguments), env={"LLM_ROUTER_STAGE": stage})
+
+    return run
 
 
 @pytest.fixture

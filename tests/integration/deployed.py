@@ -9,6 +9,7 @@ import boto3
 import simplejson
 
 import handlers
+from builders import VOCABULARY_DIR
 from integration.tables import LEDGER_TABLE, STATE_TABLE
 from llm_router import journal_items
 from provider_server import always, completion
@@ -33,12 +34,17 @@ class Router:
             "LEDGER_TABLE": LEDGER_TABLE,
             "STATE_TABLE": STATE_TABLE,
             "PROVIDERS_FILE": str(self.file),
+            "VOCABULARY_DIR": str(VOCABULARY_DIR),
             "PROVIDER_KEYS": "environment",
             "REQUIRE_CLIENT_KEY": "false",
             "STAGE": "test",
         }
         self.monkeypatch = monkeypatch
         self._handler = None
+
+    @property
+    def app(self):
+        return self._handler.app
 
     def start(self, **changes):
         logging.Logger.manager.loggerDict.pop("router", None)  # it would write to the output of the test before
@@ -51,12 +57,15 @@ class Router:
     def stop(self):
         """Close what it keeps open, as the end of an environment does."""
         if self._handler:
-            transport = self._handler.app.state.transport
+            transport = self.app.state.transport
             asyncio.get_event_loop().run_until_complete(transport.close())
             self._handler.app.state.access.close()
 
+    def invoke(self, event, **context):
+        return self._handler(event, handlers.Context(**context))
+
     def call(self, event, **context):
-        response = self._handler(event, handlers.Context(**context))
+        response = self.invoke(event, **context)
         return response["statusCode"], response["headers"], simplejson.loads(response["body"], use_decimal=True)
 
     def generate(self, body=None, **headers):

@@ -322,10 +322,11 @@ def test_the_outputs_are_those_of_the_stages_stack():
 
 @pytest.fixture
 def layers(tmp_path):
-    """Three layers as a build leaves them, with nothing wrong."""
+    """The layers as a build leaves them, with nothing wrong."""
     for name, path in {
         "SharedLayer": "python/module.py",
         "ConfigLayer": "providers.yaml",
+        "VocabularyLayer": "vocabulary/a",
         "PageLayer": "page/a",
     }.items():
         file = tmp_path / name / path

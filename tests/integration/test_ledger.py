@@ -59,19 +59,41 @@ def test_an_opening_that_arrives_after_the_settlement_does_not_undo_it(books):
     assert everything(books) == [ended]
 
 
-def test_an_insert_that_took_too_long_moves_to_where_no_reader_has_been(books, monkeypatch):
+def slow_put(books, monkeypatch, meanwhile=lambda: None):
     put = books.client.put_item
-    times = iter([INSERT_WITHIN_S + 1, 0.0])
 
-    def slow_put(**arguments):
+    def slowly(**arguments):
         put(**arguments)
-        books.moving.move(next(times))
+        meanwhile()
+        books.moving.move(INSERT_WITHIN_S + 1)
 
-    monkeypatch.setattr(books.client, "put_item", slow_put)
+    monkeypatch.setattr(books.client, "put_item", slowly)
+
+
+def test_an_opening_that_took_too_long_is_taken_back_and_its_settlement_makes_up_for_it(books, monkeypatch):
+    """Nobody knows of a second opening at another position, so it would count as a request of its own."""
     record = pending(books)
-    written = books.ledger.insert(record)
-    assert written.position > record.position
+    with monkeypatch.context() as slow:
+        slow_put(books, slow)
+        with pytest.raises(StoreError):
+            books.ledger.insert(record)
+    assert everything(books) == []
+    ended = settled(record, at=books.moving.at)
+    written = books.ledger.settle(ended)
     assert everything(books) == [written]
+    assert written.request_id == record.request_id
+    with pytest.raises(StoreError):
+        books.ledger.insert(record)
+    assert everything(books) == [written]
+
+
+def test_an_opening_that_took_too_long_does_not_take_its_settlement_with_it(books, monkeypatch):
+    record = pending(books)
+    ended = settled(record, at=books.moving.at)
+    slow_put(books, monkeypatch, meanwhile=lambda: books.ledger.settle(ended))
+    with pytest.raises(StoreError):
+        books.ledger.insert(record)
+    assert everything(books) == [ended]
 
 
 def test_a_record_past_its_deadline_counts_at_its_upper_estimate(books):

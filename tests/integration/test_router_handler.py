@@ -227,14 +227,35 @@ def test_a_body_that_api_gateway_sends_in_base64_is_read(router):
     assert router.start().call(event)[0] == 200
 
 
+def ask(router, method, path):
+    return router.call(handlers.post(path, "") | {"httpMethod": method})
+
+
 @pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
-    [("GET", "/nowhere", 404, "not_found"), ("DELETE", "/generate", 400, "invalid_request")],
+    ("method", "path"), [("GET", "/nowhere"), ("POST", "/generate/"), ("GET", "/stats/"), ("PUT", "/providers/")]
 )
-def test_what_is_not_there_is_said_in_the_error_shape(router, method, path, status, code):
-    event = handlers.post(path, "") | {"httpMethod": method}
-    answered = router.start().call(event)
-    assert (answered[0], answered[2]["error"]["code"]) == (status, code)
+def test_what_is_not_there_is_said_in_the_error_shape(router, method, path):
+    """Nobody is sent elsewhere: many clients leave the body, or the key, behind on their way."""
+    status, headers, body = ask(router.start(), method, path)
+    assert (status, body["error"]["code"], body["error"]["param"]) == (404, "not_found", None)
+    assert "location" not in headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_a_wrong_method_is_told_those_that_the_path_has(router, method):
+    router.start()
+    paths = [(route.path.format(name="cheap"), route.methods) for route in router.app.routes]
+    for path, methods in paths:
+        if method not in methods:
+            status, headers, body = ask(router, method, path)
+            assert (status, body["error"]["code"]) == (405, "method_not_allowed")
+            assert set(headers["allow"].split(", ")) == methods
+    assert {path for path, _ in paths} >= {"/generate", "/health", "/providers/cheap"}
+
+
+def test_an_uptime_monitor_may_ask_for_the_head_alone(router):
+    response = router.start(REQUIRE_CLIENT_KEY="true").invoke(handlers.event("health") | {"httpMethod": "HEAD"})
+    assert (response["statusCode"], response["body"]) == (200, "")
 
 
 def test_a_deadline_comes_from_the_environment_that_is_about_to_end(router):
@@ -380,7 +401,21 @@ def test_one_json_line_a_request_is_logged(router, capsys):
 )
 def test_every_event_gets_the_answer_that_its_name_promises(router, name):
     expected = 400 if any(word in name for word in ("bad", "broken", "unknown")) else 200
+    demo = handlers.event("switch")["pathParameters"]["name"]
+    router.file.write_text(router.file.read_text().replace("name: dear", f"name: {demo}"))
     assert router.start().call(handlers.event(name))[0] == expected
+
+
+# Nobody able.
+
+
+def test_who_is_answered_by_nobody_for_want_of_a_key_is_told_not_to_try_again(router):
+    keyed = "{name: keyed, base_url: http://127.0.0.1:9/v1, models: [{name: m, price: unknown}]}"
+    router.file.write_text(f"providers: [{keyed}]")
+    status, headers, body = router.start().generate()
+    assert (status, body["error"]["code"]) == (503, "no_provider_available")
+    assert headers["x-should-retry"] == "false"
+    assert "retry-after" not in headers
 
 
 # Operators.
@@ -401,6 +436,10 @@ def test_a_provider_is_switched_off_and_on_again_without_a_deployment(router):
     assert (cheap["state"], cheap["reason"], cheap["since"]) == ("switched_off", "maintenance", told["since"])
     _, _, body = router.start().generate()
     assert body["provider"] == "dear", "another environment knows of it"
+
+    switch(router, "dear", {"enabled": False})
+    status, headers, body = router.generate()
+    assert (status, body["error"]["code"], headers["x-should-retry"]) == (503, "no_provider_available", "false")
 
     assert switch(router, "cheap", {"enabled": True})[0] == 200
     assert router.generate()[2]["provider"] == "cheap"
@@ -446,7 +485,7 @@ def test_a_callers_short_deadlines_leave_the_providers_breaker_closed(router):
     router.cheap.script = router.dear.script = slowly(completion("Late."), seconds=3)
     router.start()
     for _ in range(4):
-        _, _, body = router.generate({"prompt": "Hi", "model": "cheap/small"}, **{"x-router-timeout-s": "1.6"})
+        _, _, body = router.generate({"prompt": "Hi", "model": "cheap/small"}, **{"x-router-timeout-s": "2"})
         assert [attempt["outcome"] for attempt in body["attempts"]] == ["out_of_time"]
     _, _, told = router.call(handlers.event("providers"))
     assert {candidate["state"] for candidate in told["candidates"]} == {"closed"}
@@ -467,11 +506,44 @@ def test_a_request_that_we_cannot_put_into_words_costs_nothing_and_is_no_provide
     assert {(record.cost.usd, record.cost.basis) for record in router.records()} == {(0, CostBasis.EXACT)}
 
 
-@pytest.mark.parametrize("asked", ["", "soon", "0", "-1", "nan", "inf"])
-def test_a_deadline_that_is_no_time_is_refused(router, asked):
-    status, _, body = router.start().generate(**{"x-router-timeout-s": asked})
+DOORS = {"/generate": {"prompt": "Hi"}, "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hi"}]}}
+
+
+@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("asked", ["", "soon", "0", "-1", "nan", "inf", "1.5", "1.999"])
+def test_a_deadline_that_leaves_no_time_for_an_attempt_is_refused_with_the_least(router, path, asked):
+    status, _, body = router.start().call(handlers.post(path, DOORS[path], **{"x-router-timeout-s": asked}))
     assert (status, body["error"]["code"]) == (400, "invalid_request")
+    assert body["error"]["param"] == "x-router-timeout-s"
+    assert body["error"]["message"] == "x-router-timeout-s must be a number of seconds, at least 2."
+    assert router.cheap.calls == router.records() == []
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_the_least_deadline_that_may_be_asked_for_is_enough_for_an_attempt(router, path):
+    router.start().generate()
+    status, headers, _ = router.call(handlers.post(path, DOORS[path], **{"x-router-timeout-s": "2"}))
+    assert (status, headers["x-router-provider"]) == (200, "cheap")
+
+
+# The delivery that a caller asks for.
+
+
+@pytest.mark.parametrize("stream", [True, False, None])
+@pytest.mark.parametrize("path", DOORS)
+def test_a_delivery_that_does_not_exist_is_refused(router, path, stream):
+    body = DOORS[path] | ({"stream": stream} if path != "/generate" else {})
+    status, _, told = router.start().call(handlers.post(path, body, **{"x-router-delivery": "foo"}))
+    assert (status, told["error"]["code"], told["error"]["param"]) == (400, "invalid_request", "x-router-delivery")
+    assert told["error"]["message"] == "x-router-delivery must be verified or live."
     assert router.cheap.calls == []
+
+
+@pytest.mark.parametrize("asked", ["verified", "live"])
+@pytest.mark.parametrize("path", DOORS)
+def test_a_delivery_may_be_asked_for_where_nothing_is_streamed(router, path, asked):
+    status, _, _ = router.start().call(handlers.post(path, DOORS[path], **{"x-router-delivery": asked}))
+    assert status == 200
 
 
 # A half-open candidate.
@@ -524,3 +596,20 @@ def test_a_probe_that_is_repeated_at_once_keeps_its_lease(router, dynamodb):
     assert router.generate()[2]["provider"] == "cheap"
     assert len(leases) == 2
     assert leases[1] == leases[0] is not None
+
+
+# A fault of ours.
+
+
+def test_a_fault_of_ours_tells_the_caller_the_id_under_which_it_is_logged(router, capsys):
+    def fault():
+        raise ZeroDivisionError
+
+    router.start().app.add_api_route("/fault", fault)
+    status, headers, body = router.call(handlers.event("health") | {"path": "/fault"})
+    assert (status, body["error"]["code"]) == (500, "internal_error")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    (traced,) = [line for line in lines if line.get("event") == "internal_error"]
+    (told,) = [line for line in lines if line.get("event") == "request"]
+    assert headers["x-request-id"] == traced["request_id"] == told["request_id"]
+    assert traced["exception_name"] == "ZeroDivisionError"

@@ -48,6 +48,11 @@ def test_health_needs_no_key_and_tells_nothing(stack):
     assert (answer.status, answer.json()) == (200, {"status": "ok"})
 
 
+def test_the_head_of_health_is_answered_for_who_watches_it(stack):
+    answer = stack.ask("HEAD", "/health")
+    assert (answer.status, answer.body) == (200, b"")
+
+
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 @pytest.mark.parametrize("headers", WRONG_KEYS.values(), ids=WRONG_KEYS.keys())
 def test_without_a_valid_key_a_door_stays_shut(stack, method, path, headers):
@@ -110,7 +115,7 @@ def test_every_configured_candidate_is_listed_with_its_state(stack):
     assert found
     for candidate in found:
         assert candidate["candidate"] == f"{candidate['provider']}/{candidate['model']}"
-        assert candidate["state"] in ("closed", "open", "no_key")
+        assert candidate["state"] in ("closed", "open", "half_open", "no_key", "switched_off")
     assert any(candidate["state"] == "closed" for candidate in found), "no provider has a key"
 
 

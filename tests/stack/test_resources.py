@@ -28,6 +28,7 @@ BUFFERED = [
     ("/providers", "GET"),
     ("/providers/{name}", "PUT"),
     ("/health", "GET"),
+    ("/health", "HEAD"),
     ("/v1/models", "GET"),
 ]
 

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from llm_router import http_requests
 from llm_router.candidates import Feature, Strategy
-from llm_router.chat_requests import CHOICES_AT_MOST, MODELS_AT_MOST, OURS, ChatRequest
+from llm_router.chat_requests import (
+    CHOICES_AT_MOST,
+    MESSAGES_AT_MOST,
+    MODELS_AT_MOST,
+    OURS,
+    PARTS_AT_MOST,
+    PROVIDERS_AT_MOST,
+    ChatRequest,
+)
 from llm_router.errors import InvalidRequestError
 from llm_router.http_requests import TOKENS_AT_MOST
 from llm_router.prompts import NO_WISHES, Wishes
@@ -77,6 +85,7 @@ def test_models_are_asked_in_the_order_in_which_they_are_named_and_once(body, mo
         ({"messages": saying(TEXT, IMAGE)}, {Feature.IMAGES}),
         ({"messages": [*HELLO, *saying(IMAGE), *HELLO]}, {Feature.IMAGES}),
         ({"messages": saying(AUDIO)}, {Feature.AUDIO}),
+        ({"messages": saying({"type": {}}, {"type": ["text"]}, {"type": None}, IMAGE)}, {Feature.IMAGES}),
         ({"modalities": ["text", "audio"]}, {Feature.AUDIO}),
         ({"modalities": ["text"]}, set()),
         ({"modalities": "audio"}, set()),
@@ -193,10 +202,12 @@ def test_a_message_without_content_gets_none():
     [
         ({"messages": []}, "messages"),
         ({"messages": "Hello"}, "messages"),
-        ({"messages": [{"content": "Hello"}]}, "messages.0"),
-        ({"messages": [*HELLO, {"role": "", "content": ""}]}, "messages.1"),
-        ({"messages": [{"role": "user", "content": {"text": "Hello"}}]}, "messages.0"),
-        ({"messages": [{"role": "user", "content": ["Hello"]}]}, "messages.0"),
+        ({"messages": ["Hello"]}, "messages.0"),
+        ({"messages": [*HELLO, {"role": 1, "content": 5}]}, "messages.1.role"),
+        ({"messages": [{"content": "Hello"}]}, "messages.0.role"),
+        ({"messages": [*HELLO, {"role": "", "content": ""}]}, "messages.1.role"),
+        ({"messages": [{"role": "user", "content": {"text": "Hello"}}]}, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": [TEXT, "Hello"]}]}, "messages.0.content.1"),
         ({"model": ""}, "model"),
         ({"model": None}, "model"),
         ({"models": "fast"}, "models"),
@@ -214,8 +225,8 @@ def test_a_message_without_content_gets_none():
         ({"provider": "groq"}, "provider"),
         ({"provider": {"order": "groq"}}, "provider.order"),
         ({"provider": {"allow_fallbacks": "no"}}, "provider.allow_fallbacks"),
-        ({"provider": {"max_price": {"prompt": -1}}}, "provider.max_price"),
-        ({"provider": {"max_price": {"completion": "NaN"}}}, "provider.max_price"),
+        ({"provider": {"max_price": {"prompt": -1}}}, "provider.max_price.prompt"),
+        ({"provider": {"max_price": {"completion": "NaN"}}}, "provider.max_price.completion"),
         ({"metadata": {"team": 1}}, "metadata.team"),
         ({"metadata": {f"name{number}": "" for number in range(17)}}, "metadata"),
     ],
@@ -224,3 +235,48 @@ def test_what_cannot_be_understood_is_refused_with_its_field(body, param):
     with pytest.raises(InvalidRequestError) as refused:
         asked(**body)
     assert refused.value.param == param
+
+
+# One fault is enough: an error for each of two million wrong things would fill the memory.
+
+WRONG = [1] * 5_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": WRONG},
+        {"messages": [{"role": 1}] * 5_000},
+        {"messages": [{"role": "user", "content": WRONG}]},
+        {"models": WRONG},
+        {"provider": {"order": WRONG}},
+        {"provider": {"only": WRONG}},
+        {"provider": {"ignore": WRONG}},
+    ],
+    ids=["messages", "roles", "parts", "models", "order", "only", "ignore"],
+)
+def test_a_list_is_read_up_to_its_first_fault(body):
+    with pytest.raises(InvalidRequestError) as refused:
+        asked(**body)
+    assert refused.value.__cause__.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"messages": HELLO * (MESSAGES_AT_MOST + 1)}, "messages must have at most 10,000 entries."),
+        ({"messages": saying(*[TEXT] * (PARTS_AT_MOST + 1))}, "messages.0.content must have at most 10,000 entries."),
+        ({"models": ["m"] * (MODELS_AT_MOST + 1)}, "models must have at most 20 entries."),
+        ({"provider": {"only": ["p"] * (PROVIDERS_AT_MOST + 1)}}, "provider.only must have at most 100 entries."),
+    ],
+    ids=["messages", "parts", "models", "providers"],
+)
+def test_a_list_has_its_bound_and_names_it(body, message):
+    with pytest.raises(InvalidRequestError) as refused:
+        asked(**body)
+    assert refused.value.message == message
+
+
+def test_lists_may_be_as_long_as_their_bounds():
+    assert asked(messages=HELLO * MESSAGES_AT_MOST)
+    assert asked(messages=saying(*[TEXT] * PARTS_AT_MOST), provider={"only": ["p"] * PROVIDERS_AT_MOST})

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from llm_router import configuration, configuration_text
-from llm_router.candidates import Auth, AuthKind, Feature, Price, Strategy
+from llm_router.candidates import Auth, AuthKind, Feature, Optimize, Price, Strategy
 from llm_router.catalogue import Catalogue
 from llm_router.errors import ConfigurationError
 
@@ -281,19 +281,22 @@ def test_a_route_says_everything(parse):
     assert loaded.notices == ()
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("optimize", "safe"),
-        ("optimize", "trim"),
-        ("max_prompt_tokens", "6000"),
-    ],
-)
-def test_what_has_no_effect_yet_is_said(parse, field, value):
-    loaded = parse(with_route(f"candidates: [groq/llama-3.1-8b-instant]\n{field}: {value}"))
-    assert len(loaded.notices) == 1
-    assert loaded.notices[0].startswith(f"routes.auto.{field}: ")
-    assert "not in effect yet" in loaded.notices[0]
+@pytest.mark.parametrize("optimize", Optimize)
+def test_what_may_be_done_to_prompts_is_the_routes_to_say(parse, optimize):
+    route = parse(with_route(f"candidates: [groq/llama-3.1-8b-instant]\noptimize: {optimize}")).routes["auto"]
+    assert (route.optimize, route.max_prompt_tokens) == (optimize, None)
+
+
+def test_a_prompt_is_sent_as_it_comes_where_nothing_is_said(parse):
+    assert parse(with_route("candidates: [groq/llama-3.1-8b-instant]")).routes["auto"].optimize is Optimize.OFF
+
+
+def test_a_limit_that_only_trim_keeps_is_told_where_the_route_does_not_trim(parse):
+    limited = "candidates: [groq/llama-3.1-8b-instant]\nmax_prompt_tokens: 6000"
+    loaded = parse(with_route(limited))
+    assert loaded.routes["auto"].max_prompt_tokens == 6000
+    assert loaded.notices[0].startswith("routes.auto.max_prompt_tokens: ")
+    assert parse(with_route(f"{limited}\noptimize: trim")).notices == ()
 
 
 def test_a_baseline_is_a_candidate_of_the_file_also_where_the_route_does_not_list_it(parse):
@@ -618,6 +621,7 @@ def test_one_candidate_listed_twice(only_problem):
         ("candidates: [openai/gpt-4o-mini]\nbaseline: openai/o9", "routes.auto.baseline", "is no candidate"),
         ("candidates: [openai/gpt-4o-mini]\non_content_filter: retry", "routes.auto.on_content_filter", "fail or next"),
         ("candidates: [openai/gpt-4o-mini]\ntimeout_s: 0", "routes.auto.timeout_s", "is 0"),
+        ("candidates: [openai/gpt-4o-mini]\ntimeout_s: 1.5", "routes.auto.timeout_s", "is less than 2"),
         ("candidates: [openai/gpt-4o-mini]\ntimeout_s: 3600", "routes.auto.timeout_s", "is more than 900"),
         ("candidates: [openai/gpt-4o-mini]\nmax_wait_s: -1", "routes.auto.max_wait_s", "is negative"),
         ("candidates: [openai/gpt-4o-mini]\nstrategie: cheapest", "routes.auto", "did you mean strategy?"),
@@ -632,6 +636,15 @@ def test_routes_that_are_refused(only_problem, fields, place, words):
 @pytest.mark.parametrize("name", ["a/b", "'a b'", "''", "'" + "a" * 65 + "'"])
 def test_a_routes_name_cannot_be_mistaken_for_a_candidate(only_problem, name):
     assert "is no name for a route" in only_problem(with_route("candidates: [openai/gpt-4o-mini]", name=name))
+
+
+@pytest.mark.parametrize(("name", "place"), [("'a b'", "routes.a b"), ("'a;b'", "routes.(name)")])
+def test_what_stands_under_a_wrong_name_is_reported_with_it(problems, name, place):
+    found = problems(with_route("candidates: [openai/o9]\nstrategy: luck", name=name))
+    assert len(found) == 3, found
+    assert "is no name for a route" in found[0]
+    assert f"{place}.candidates[0]: 'openai/o9' is no candidate" in found[1]
+    assert f"{place}.strategy: is 'luck'" in found[2]
 
 
 def test_a_route_is_not_blamed_for_a_providers_fault(only_problem):

@@ -13,7 +13,7 @@ from builders import NOW, UNKNOWN_COST, attempt, ended_records, record, usd
 from llm_router import contributions, rollups, sketch
 from llm_router.infrastructure import InfrastructurePrices
 from llm_router.rollups import ALL, Increments, Kind, Period
-from llm_router.usage import CostBasis, Outcome, RecordState, TokenUsage, Trying
+from llm_router.usage import CostBasis, Outcome, RecordState, TokenUsage, TrimKind, Trimming, Trying
 
 PRICES = InfrastructurePrices()
 TOTAL = (Period.TOTAL, "", Kind.ALL, ALL)
@@ -82,6 +82,15 @@ def expected_savings(served):
     return {"savings_usd": less, "compared": len(compared)}
 
 
+def expected_trimming(served):
+    trimmed = [one.trimming for one in served if one.trimming and one.trimming.before != one.trimming.after]
+    return {
+        "trimmed": len(trimmed),
+        "trimmed_tokens": sum(each.before - each.after for each in trimmed),
+        "trimmed_usd": sum((fraction(each.saved_usd) for each in trimmed), Fraction(0)),
+    }
+
+
 def expected_totals(several):
     tried = [each for one in several for each in one.attempts]
     counted = [each.tokens for each in tried if each.tokens]
@@ -100,6 +109,7 @@ def expected_totals(several):
         "cost_usd": known_usd(tried) + upper_usd(tryings_given_up(several)),
         "waste_usd": wasted_usd(tried),
         **expected_savings(served),
+        **expected_trimming(served),
         **{f"cost_{basis}": bases.count(basis) for basis in CostBasis},
     }
     for one in served:
@@ -125,7 +135,11 @@ def expected_of_candidate(several, name):
     tried = [each for one in several for each in one.attempts if each.candidate == name]
     given_up = [each for each in tryings_given_up(several) if each.candidate == name]
     served = [one for one in several if one.attempts and one.attempts[-1].outcome is Outcome.SUCCESS]
+    mine = [one for one in served if one.attempts[-1].candidate == name and one.counted_tokens is not None]
+    counted = [one for one in mine if one.attempts[-1].cost.basis is CostBasis.EXACT and one.attempts[-1].tokens]
     found = {
+        "counted_tokens": sum(one.counted_tokens for one in counted),
+        "reported_tokens": sum(one.attempts[-1].tokens.prompt for one in counted),
         "requests": sum(one.attempts[-1].candidate == name for one in served),
         "attempts": len(tried) + len(given_up),
         "failed_attempts": sum(each.outcome not in SAYS_NOTHING_AGAINST_IT for each in tried) + len(given_up),
@@ -318,3 +332,35 @@ def test_what_a_request_costs_beside_its_tokens_is_summed_apart():
 
 def test_where_no_lambda_function_served_nothing_is_counted_for_one():
     assert "infrastructure_usd" not in summed(record())[TOTAL]
+
+
+TRIMMED = Trimming(TrimKind.TRIM, before=9000, after=6000, limit=6000, saved_usd=Decimal("0.0015"))
+
+
+def test_what_was_left_out_of_prompts_is_summed_with_what_it_would_have_cost():
+    unpriced = replace(TRIMMED, saved_usd=None)
+    sums = summed(record(trimming=TRIMMED), record(trimming=unpriced), record())[TOTAL]
+    assert (sums["trimmed"], sums["trimmed_tokens"], sums["trimmed_usd"]) == (2, 6000, Decimal("0.0015"))
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        record(attempt(outcome=Outcome.CUT), trimming=TRIMMED),
+        record(trimming=replace(TRIMMED, kind=TrimKind.KEPT, after=9000)),
+    ],
+    ids=["failed", "kept as it was"],
+)
+def test_a_trim_that_saved_nothing_is_not_counted(one):
+    assert "trimmed" not in summed(one)[TOTAL]
+
+
+def test_the_routers_own_count_is_summed_beside_the_providers():
+    served = attempt(tokens=TokenUsage(prompt=1200, completion=5))
+    sums = summed(record(served, counted_tokens=1000), record(served))[total_of("groq/llama")]
+    assert (sums["counted_tokens"], sums["reported_tokens"]) == (1000, 1200)
+
+
+def test_a_count_that_is_itself_an_estimate_teaches_nothing():
+    estimated = attempt(cost=usd(basis=CostBasis.ESTIMATED))
+    assert "counted_tokens" not in summed(record(estimated, counted_tokens=1000))[total_of("groq/llama")]

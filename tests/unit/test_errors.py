@@ -9,13 +9,14 @@ from llm_router.errors import CallerError, ConfigurationError, RequestError, Rou
 DOCUMENTED = {
     "InvalidRequestError": (400, "invalid_request", None),
     "TooManyGroupsError": (400, "invalid_request", None),
+    "PromptTooLongError": (400, "context_length_exceeded", None),
     "RequestTooLargeError": (413, "request_too_large", None),
     "InvalidApiKeyError": (401, "invalid_api_key", None),
     "ContentFilterError": (400, "content_filter", None),
     "ContextLengthError": (400, "context_length_exceeded", None),
     "RefusedRequestError": (400, "invalid_request", None),
     "AllProvidersFailedError": (502, "all_providers_failed", False),
-    "NoProviderAvailableError": (503, "no_provider_available", None),
+    "NoProviderAvailableError": (503, "no_provider_available", False),
     "DeadlineExceededError": (504, "deadline_exceeded", False),
     "StreamBrokenError": (502, "stream_broken", False),
     "AnswerTooLargeError": (502, "answer_too_large", False),
@@ -23,6 +24,7 @@ DOCUMENTED = {
     "OperatorOnlyError": (403, "operator_only", None),
     "SwitchUnavailableError": (503, "switch_unavailable", None),
     "NotFoundError": (404, "not_found", None),
+    "MethodNotAllowedError": (405, "method_not_allowed", None),
     "KeyStoreUnavailableError": (503, "key_store_unavailable", None),
     "StatsUnavailableError": (503, "stats_unavailable", None),
     "InternalError": (500, "internal_error", None),
@@ -45,13 +47,14 @@ def test_every_error_for_callers_is_documented():
 
 @pytest.mark.parametrize("kind", CALLERS, ids=lambda kind: kind.__name__)
 def test_an_error_has_its_status_and_code(kind):
-    assert (kind.status, kind.code, kind.should_retry) == DOCUMENTED[kind.__name__]
+    error = kind("What went wrong.")
+    assert (error.status, error.code, error.should_retry) == DOCUMENTED[kind.__name__]
 
 
 @pytest.mark.parametrize("kind", CALLERS, ids=lambda kind: kind.__name__)
 def test_an_errors_type_is_one_of_openais(kind):
     by_status = {401: "authentication_error", 400: "invalid_request_error", 404: "invalid_request_error"}
-    by_status |= {413: "invalid_request_error", 403: "permission_error"}
+    by_status |= {405: "invalid_request_error", 413: "invalid_request_error", 403: "permission_error"}
     assert kind.type == by_status.get(kind.status, "api_error")
 
 

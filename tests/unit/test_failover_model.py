@@ -17,15 +17,17 @@ from aws_lambda_powertools import Logger
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from builders import KEYLESS, NOW, candidate, price, prompt
+from builders import KEYLESS, NOW, VOCABULARY_DIR, candidate, price, prompt
 from failover_reference import ATTEMPTS, SHORTEST_S, STATUSES, TRIES, Behaviour, Case, Reference, walk
 from llm_router import fleet_items, routing
 from llm_router.candidates import Configuration, Route
 from llm_router.clock import Clock
 from llm_router.dispatcher import SETTLING_S, Deadline, Dispatcher, RequestFailedError
+from llm_router.fitting import Fitter
 from llm_router.fleet import Fleet
 from llm_router.fleet_store import Shared
 from llm_router.health import Health, OpenReason
+from llm_router.tokens import Tokenizer
 from llm_router.transport import TransportError
 from llm_router.usage import Outcome, RecordState
 from streaming_provider import as_event, chunk, delta
@@ -218,6 +220,7 @@ def run(case):
             fleet=Fleet(Table(breakers), clock=clock, logger=logger),
             ledger=books,
             transport=wires,
+            fitter=Fitter(Tokenizer(VOCABULARY_DIR, logger=logger)),
             clock=clock,
             logger=logger,
         )

@@ -92,11 +92,9 @@ def test_any_content_type_is_read(content_type):
     assert read({"prompt": "Hello"}, content_type=content_type).prompt == "Hello"
 
 
-@pytest.mark.parametrize(
-    ("asked", "kinds"), [(None, []), ("off", []), ("safe", ["not_in_effect"]), ("trim", ["not_in_effect"])]
-)
-def test_what_has_no_effect_yet_is_said(asked, kinds):
-    assert [warning["kind"] for warning in read({"prompt": "Hello", "optimize": asked}).warnings] == kinds
+@pytest.mark.parametrize("asked", [None, "off", "safe", "trim"])
+def test_what_may_be_done_to_the_prompt_is_the_callers_to_say(asked):
+    assert read({"prompt": "Hello", "optimize": asked}).as_prompt().optimize == asked
 
 
 # What is not.

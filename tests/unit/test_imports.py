@@ -52,6 +52,7 @@ MAY_REACH = {
     "exchange": {"asyncio"},  # waits for the provider, within limits
     "fleet": {"asyncio", "aws_lambda_powertools"},  # asks DynamoDB in a thread, logs when it can't
     "fleet_store": {"botocore"},  # knows DynamoDB's errors
+    "fitting": {"asyncio"},  # counts and cuts in a thread
     "http_requests": {"starlette"},  # reads a request's body
     "http_responses": {"starlette"},  # makes responses
     "ledger": {"botocore"},  # knows DynamoDB's errors
@@ -62,6 +63,7 @@ MAY_REACH = {
     "stats_job": {"aws_lambda_powertools"},  # logs how it went
     "stats_wiring": {"aws_lambda_powertools"},  # puts the stats function's parts together
     "tls": {"ssl"},  # reads the certificates
+    "tokens": {"aws_lambda_powertools", "threading"},  # loads the vocabulary once, logs when it can't
     "transport": {"httpcore", "httpx", "ssl", "time"},  # the one seam to the providers
     "wiring": {"aws_lambda_powertools", "fastapi"},  # puts the router's parts together
 }
@@ -71,17 +73,27 @@ POLICY = frozenset(
     {
         "billing",
         "candidates",
+        "chat_texts",
+        "cleaning",
         "completions",
         "contributions",
+        "cutting",
         "errors",
         "failover",
         "fees",
+        "fitting_limits",
         "health",
         "infrastructure",
         "json_text",
+        "optimization",
+        "outlines",
+        "passages",
         "positions",
         "pricing",
+        "prompt_sizes",
+        "prompt_warnings",
         "prompts",
+        "relevance",
         "retry_after",
         "rollup_items",
         "rollups",
@@ -90,6 +102,7 @@ POLICY = frozenset(
         "sketch",
         "spans",
         "sse",
+        "turns",
         "upstream",
         "usage",
         "verdicts",

@@ -50,7 +50,7 @@ CRASH = {"errorMessage": "no such table", "errorType": "StoreError", "stackTrace
 @pytest.mark.parametrize("file", EVENTS, ids=lambda file: file.name)
 def test_each_event_goes_to_the_function_that_would_get_it_on_aws(file):
     event = json.loads(file.read_text())
-    source = "StatsFunction" if event.get("source") == "aws.events" else "RouterFunction"
+    source = "StatsFunction" if event.get("source") == "aws.scheduler" else "RouterFunction"
 
     assert invoke.function_for(event) == source
 

@@ -27,6 +27,13 @@ def test_a_large_log_is_set_aside_and_the_oldest_of_five_goes(tmp_path, monkeypa
     assert names == {"server.log": "run 7\n"} | {f"server.log.{age}": f"run {7 - age}\n" for age in range(1, 6)}
 
 
+def test_all_that_was_logged_is_found_the_oldest_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(logs, "LARGE_BYTES", 3)
+    for number in range(3):
+        log = run(tmp_path / "server.log", f"run {number}\n".encode())
+    assert [path.read_text() for path in log.files()] == ["run 0\n", "run 1\n", "run 2\n"]
+
+
 def test_last_words_are_this_runs_and_say_nothing_of_progress(tmp_path):
     run(tmp_path / "log", b"of the run before\n")
     log = run(tmp_path / "log", f"one\n{progress.MARK}half\ntwo\n".encode())

@@ -24,7 +24,7 @@ LAMBDAS_OWN = {"Throttles", "ReservedConcurrentExecutions", "ExpectedValue", "Ev
 HEADINGS = {"error_code", "reason", "behind_s", "invoke"}
 """What tables of causes go by, where it is no code."""
 
-OPERATIONS = {"GetItem", "PutItem", "UpdateItem"}
+OPERATIONS = {"DeleteItem", "GetItem", "PutItem", "UpdateItem"}
 SERVICES_WORDS = re.compile(r"\w+(?:Error|Exception|Bucket|Denied)$")
 """Error codes of AWS's, and exceptions."""
 

@@ -16,6 +16,7 @@ DEFAULTS = Settings(
     ledger_table="ledger",
     state_table="state",
     providers_file="/opt/providers.yaml",
+    vocabulary_dir="/opt/vocabulary",
     page_bucket=None,
     page_dir="/opt/page",
     key_source=KeySource.SSM,
@@ -50,7 +51,7 @@ def test_only_the_tables_have_no_default():
     assert settings.read(TABLES) == DEFAULTS
 
 
-@pytest.mark.parametrize("name", [*WRONG, "STAGE", "PROVIDERS_FILE", "PAGE_BUCKET", "PAGE_DIR"])
+@pytest.mark.parametrize("name", [*WRONG, "STAGE", "PROVIDERS_FILE", "VOCABULARY_DIR", "PAGE_BUCKET", "PAGE_DIR"])
 def test_an_empty_variable_is_as_good_as_none(name):
     assert settings.read({**TABLES, name: ""}) == DEFAULTS
 
@@ -61,6 +62,7 @@ def test_every_variable_says_what_it_says():
         "LEDGER_TABLE": "l",
         "STATE_TABLE": "s",
         "PROVIDERS_FILE": "/etc/p.yaml",
+        "VOCABULARY_DIR": "/srv/vocabulary",
         "PAGE_BUCKET": "page",
         "PAGE_DIR": "/srv/page",
         "PROVIDER_KEYS": "environment",
@@ -79,6 +81,7 @@ def test_every_variable_says_what_it_says():
         ledger_table="l",
         state_table="s",
         providers_file="/etc/p.yaml",
+        vocabulary_dir="/srv/vocabulary",
         page_bucket="page",
         page_dir="/srv/page",
         key_source=KeySource.ENVIRONMENT,

@@ -1,6 +1,5 @@
 """Latency as counts: quantiles are right to within 5%, and the sum of two sketches is the sketch of both."""
 
-import math
 from collections import Counter
 
 import pytest
@@ -18,14 +17,19 @@ def counts(values):
 
 
 def exact_quantile(values, q):
-    """The value of that rank, the lower one between two."""
-    return sorted(values)[math.floor(q * (len(values) - 1))]
+    """By nearest rank: the smallest value with at least a share `q` of all at or below it."""
+    return next(value for value in sorted(values) if sum(other <= value for other in values) >= q * len(values))
 
 
 @settings(deadline=None)
 @given(latencies, shares)
 def test_a_quantile_is_right_to_within_five_percent(values, q):
     assert sketch.quantile_ms(counts(values), q) == pytest.approx(exact_quantile(values, q), rel=0.05 + 1e-9)
+
+
+@pytest.mark.parametrize(("q", "value"), [(0.33, 420), (0.5, 700), (0.66, 700), (0.67, 870), (0.95, 870), (1, 870)])
+def test_the_slowest_of_three_is_their_95th_percentile(q, value):
+    assert sketch.quantile_ms(counts([700, 420, 870]), q) == pytest.approx(value, rel=0.05)
 
 
 @settings(deadline=None)

@@ -1,26 +1,21 @@
 """The stack: template.yaml as SAM expands it, held against the library, the handlers and the rules of the house."""
 
 import ast
-import copy
 import json
 import os
 import re
 from functools import cache
-from pathlib import Path
 
 import pytest
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
 
+from expanded_template import ROOT, SOURCE, deployed
 from infra.deploy import stack
 from infra.sam import build
 from llm_router import app, settings, wiring
 from llm_router.errors import AllProvidersFailedError
 from llm_router.settings import KeySource
 
-ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "layers/shared/llm_router"
-SOURCE = yaml_parse((ROOT / "template.yaml").read_text())
 
 NEEDED = {"LEDGER_TABLE": "ledger", "STATE_TABLE": "state"}
 
@@ -37,6 +32,7 @@ LEFT_OUT = {
     },
     "StatsFunction": {
         "PROVIDERS_FILE": "it calls no provider",
+        "VOCABULARY_DIR": "it counts nothing",
         "PROVIDER_KEYS": "it calls no provider",
         "REQUIRE_CLIENT_KEY": "nobody calls it",
         "GATEWAY_TIMEOUT_S": "it stands behind no gateway",
@@ -62,6 +58,9 @@ STREAMED = ("/v1/chat/completions", "post")
 HTTP_FUNCTIONS = ["RouterFunction", "StreamingFunction"]
 FUNCTIONS = [*HTTP_FUNCTIONS, "StatsFunction"]
 
+MANAGED_CACHING_OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
+"""https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-managed-cache-policies.html"""
+
 WIDE_RESOURCES = {
     ("RouterRole", "ssm:GetParameters"): "one parameter a provider, named in providers.yaml",
     ("StreamingRole", "ssm:GetParameters"): "one parameter a provider, named in providers.yaml",
@@ -73,89 +72,6 @@ WIDE_RESOURCES = {
     ("StatsRole", "logs:CreateLogStream"): "every stream of the function's own group",
     ("StatsRole", "logs:PutLogEvents"): "every stream of the function's own group",
 }
-
-
-class NoManagedPolicies:
-    """Stands in for the list that SAM would ask IAM for; the template names none."""
-
-    def load(self):
-        return {}
-
-
-class Stack:
-    """The expanded template with every function of CloudFormation's replaced by what it would give."""
-
-    def __init__(self, **parameters):
-        self.values = {name: str(declared["Default"]) for name, declared in SOURCE["Parameters"].items()} | parameters
-        self.expanded = transform(_uploaded(copy.deepcopy(SOURCE)), dict(self.values), NoManagedPolicies())
-        self.values |= {"AWS::Region": "eu-central-1", "AWS::AccountId": "123456789012", "AWS::Partition": "aws"}
-        self.values |= {"AWS::URLSuffix": "amazonaws.com", "AWS::StackName": stack.stack_name(self.values["Stage"])}
-        self.resources = {
-            name: self.resolved(resource)
-            for name, resource in self.expanded["Resources"].items()
-            if self.is_wanted(resource)
-        }
-
-    def of_type(self, kind):
-        found = {name: resource["Properties"] for name, resource in self.resources.items() if resource["Type"] == kind}
-        assert found, kind
-        return found
-
-    def environment(self, function):
-        return self.resources[function]["Properties"]["Environment"]["Variables"]
-
-    def statements(self, role):
-        for policy in self.resources[role]["Properties"]["Policies"]:
-            yield from policy["PolicyDocument"]["Statement"]
-
-    def is_wanted(self, resource):
-        return "Condition" not in resource or self.holds(self.expanded["Conditions"][resource["Condition"]])
-
-    def holds(self, condition):
-        ((function, operand),) = condition.items()
-        if function == "Fn::Not":
-            return not self.holds(operand[0])
-        assert function == "Fn::Equals", function
-        left, right = (self.resolved(side) for side in operand)
-        return left == right
-
-    def resolved(self, value):
-        if isinstance(value, list):
-            items = [self.resolved(item) for item in value]
-            return [item for item in items if item is not None]
-        if not isinstance(value, dict):
-            return value
-        if len(value) == 1 and next(iter(value)).startswith(("Fn::", "Ref")):
-            return self.given_by(*next(iter(value.items())))
-        return {name: self.resolved(item) for name, item in value.items()}
-
-    def given_by(self, function, operand):
-        """A reference to a resource is given as the resource's logical name."""
-        if function == "Ref":
-            return None if operand == "AWS::NoValue" else self.values.get(operand, operand)
-        if function == "Fn::GetAtt":
-            return operand if isinstance(operand, str) else ".".join(operand)
-        if function == "Fn::If":
-            name, yes, no = operand
-            return self.resolved(yes if self.holds(self.expanded["Conditions"][name]) else no)
-        assert function == "Fn::Sub", function
-        text, more = (operand, {}) if isinstance(operand, str) else operand
-        known = self.values | {name: self.resolved(item) for name, item in more.items()}
-        return re.sub(r"\$\{([^}]+)\}", lambda found: known.get(found[1], found[1]), text)
-
-
-def _uploaded(template):
-    """With addresses in S3, as `sam deploy` leaves it, for folders on this machine."""
-    for resource in template["Resources"].values():
-        for name in ("CodeUri", "ContentUri"):
-            if name in resource["Properties"]:
-                resource["Properties"][name] = f"s3://bucket/{resource['Properties'][name]}"
-    return template
-
-
-@cache
-def deployed(**parameters):
-    return Stack(**parameters)
 
 
 @cache
@@ -310,6 +226,7 @@ def test_the_streaming_function_has_the_server_of_the_local_run_and_nothing_that
 OPT = {
     "SharedLayer": "python/llm_router",
     "ConfigLayer": "providers.yaml",
+    "VocabularyLayer": "vocabulary",
     "PageLayer": "page",
     ADAPTER_LAYERS["arm64"]: "bootstrap",
 }
@@ -319,8 +236,8 @@ OPT = {
 @pytest.mark.parametrize(
     ("function", "layers"),
     [
-        ("RouterFunction", ["SharedLayer", "ConfigLayer"]),
-        ("StreamingFunction", ["SharedLayer", "ConfigLayer", ADAPTER_LAYERS["arm64"]]),
+        ("RouterFunction", ["SharedLayer", "ConfigLayer", "VocabularyLayer"]),
+        ("StreamingFunction", ["SharedLayer", "ConfigLayer", "VocabularyLayer", ADAPTER_LAYERS["arm64"]]),
         ("StatsFunction", ["SharedLayer", "PageLayer"]),
     ],
 )
@@ -337,6 +254,7 @@ def test_a_function_has_the_layers_with_the_library_and_with_what_its_variables_
     [
         ("SharedLayer", {"llm_router", "requirements.txt"}),
         ("ConfigLayer", {"providers.yaml"}),
+        ("VocabularyLayer", {"vocabulary"}),
         ("PageLayer", {"page"}),
     ],
 )
@@ -381,6 +299,12 @@ def test_the_gateway_has_the_paths_of_the_app():
     environ = deployed().environment("RouterFunction") | {"PROVIDERS_FILE": str(ROOT / "layers/config/providers.yaml")}
     served = {(route.path, method) for route in wiring.router(environ).routes for method in route.methods}
     assert {(path, method.upper()) for path, methods in body()["paths"].items() for method in methods} == served
+
+
+def test_there_is_an_event_of_every_path_that_the_router_function_answers():
+    events = [json.loads(file.read_text()) for file in (ROOT / "events").glob("*.json")]
+    recorded = {(event["resource"], event["httpMethod"].lower()) for event in events if "httpMethod" in event}
+    assert recorded == buffered(deployed()).keys() - {("/health", "head")}
 
 
 @pytest.mark.parametrize("seconds", ["29", "60"])
@@ -573,7 +497,12 @@ def test_the_page_comes_over_https_with_security_headers_through_access_control(
     assert behavior["AllowedMethods"] == ["GET", "HEAD"]
     assert "CacheBehaviors" not in config, "each path has the same rules"
     assert behavior["ResponseHeadersPolicyId"] == "PageHeaders"
-    assert [origin["OriginAccessControlId"] for origin in config["Origins"]] == ["PageAccess.Id"]
+    assert behavior["CachePolicyId"] == MANAGED_CACHING_OPTIMIZED
+    (origin,) = config["Origins"]
+    assert (origin["Id"], origin["OriginAccessControlId"]) == (behavior["TargetOriginId"], "PageAccess.Id")
+    access = deployed().resources["PageAccess"]["Properties"]["OriginAccessControlConfig"]
+    assert (access["OriginAccessControlOriginType"], access["SigningProtocol"]) == ("s3", "sigv4")
+    assert access["SigningBehavior"] == "always", "else the private bucket refuses every request"
     headers = deployed().resources["PageHeaders"]["Properties"]["ResponseHeadersPolicyConfig"]["SecurityHeadersConfig"]
     assert headers.keys() >= {
         "ContentSecurityPolicy",
@@ -884,12 +813,22 @@ def test_the_stats_function_runs_on_its_schedule_and_is_missed_when_it_does_not(
     ((_, schedule),) = deployed(StatsEveryMinutes="7").of_type("AWS::Scheduler::Schedule").items()
     assert schedule["ScheduleExpression"] == "rate(7 minutes)"
     assert schedule["Target"]["Arn"] == "StatsFunction.Arn"
+    assert "Input" not in schedule["Target"], "what comes is the scheduler's own event, as events/schedule.json has it"
     silent = deployed().resources["StatsSilentAlarm"]["Properties"]
     assert silent["TreatMissingData"] == "breaching"
     assert (
         silent["Period"] * silent["EvaluationPeriods"] >= 2 * 60 * SOURCE["Parameters"]["StatsEveryMinutes"]["MaxValue"]
     )
     assert SOURCE["Parameters"]["StatsEveryMinutes"]["MinValue"] > 1, "the scheduler wants 'rate(1 minute)'"
+
+
+def test_the_recorded_event_is_one_of_this_schedule():
+    """https://docs.aws.amazon.com/lambda/latest/dg/with-eventbridge-scheduler.html: `detail` is text there."""
+    ((_, schedule),) = deployed().of_type("AWS::Scheduler::Schedule").items()
+    event = json.loads((ROOT / "events/schedule.json").read_text())
+    assert (event["source"], event["detail-type"], event["detail"]) == ("aws.scheduler", "Scheduled Event", "{}")
+    arn = f"arn:aws:scheduler:{event['region']}:{event['account']}:schedule/default/{schedule['Name']}"
+    assert event["resources"] == [arn]
 
 
 def test_a_run_of_the_stats_function_that_fails_is_not_repeated():

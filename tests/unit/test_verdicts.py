@@ -15,8 +15,8 @@ LIMITED, FAILED, REFUSED = Outcome.RATE_LIMITED, Outcome.SERVER_ERROR, Outcome.B
 UNSUITED = Outcome.UNSUITED
 
 
-def verdict(*outcomes, excluded=(), in_time=True, **of_attempts):
-    places = tuple(Place(one, None, "") for one in (FIRST, SECOND))
+def verdict(*outcomes, excluded=(), in_time=True, places=(FIRST, SECOND), **of_attempts):
+    places = tuple(Place(one, None, "") for one in places)
     tried = [attempt(one.name, outcome, **of_attempts) for one, outcome in zip((FIRST, SECOND), outcomes, strict=False)]
     return verdicts.error(Plan(places, tuple(excluded)), tried, now=NOW, in_time=in_time)
 
@@ -70,6 +70,29 @@ def test_the_soonest_counts_also_of_those_who_were_left_alone():
         open_until=NOW + timedelta(seconds=7),
     )
     assert verdict(LIMITED, excluded=[left_alone], retry_after_s=30.0).retry_after_s == 7
+
+
+def left_out(one, exclusion, *, open_for_s=None):
+    until = None if open_for_s is None else NOW + timedelta(seconds=open_for_s)
+    return Excluded(one, exclusion, open_until=until)
+
+
+@pytest.mark.parametrize("exclusion", [Exclusion.NO_KEY, Exclusion.SWITCHED_OFF])
+def test_who_must_wait_for_an_operator_is_told_not_to_try_again_by_himself(exclusion):
+    error = verdict(excluded=[left_out(FIRST, exclusion)], places=())
+    assert (error.code, error.retry_after_s, error.should_retry) == ("no_provider_available", None, False)
+
+
+@pytest.mark.parametrize("beside", [Exclusion.NO_KEY, Exclusion.SWITCHED_OFF])
+def test_who_is_told_when_to_come_again_may_try_by_himself(beside):
+    cooling = left_out(SECOND, Exclusion.BREAKER_OPEN, open_for_s=7)
+    error = verdict(excluded=[left_out(FIRST, beside), cooling], places=())
+    assert (error.code, error.retry_after_s, error.should_retry) == ("no_provider_available", 7, None)
+
+
+def test_where_nobody_was_asked_for_want_of_time_that_is_said():
+    error = verdict(in_time=False)
+    assert (error.code, error.message) == ("deadline_exceeded", "No time was left to ask a provider.")
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from llm_router.dispatcher import Deadline, Dispatcher, RequestFailedError
 from llm_router.errors import (
     AnswerTooLargeError,
     CallerError,
-    InternalError,
     InvalidRequestError,
+    MethodNotAllowedError,
     NotFoundError,
     OperatorOnlyError,
     StatsUnavailableError,
@@ -35,6 +35,7 @@ from llm_router.prompts import Prompt
 from llm_router.request_log import RequestLog
 from llm_router.usage import UsageRecord
 
+DELIVERY_HEADER = "x-router-delivery"
 STREAMING_TIMEOUT_S = 120.0
 STREAMING_TIMEOUT_AT_MOST_S = 900.0
 """A streamed request's time where its route says nothing, and the most that Lambda gives."""
@@ -55,7 +56,7 @@ class Doors:
 
 def create(doors: Doors) -> FastAPI:
     """The ASGI app. The interactive docs stay off: they would load scripts from elsewhere."""
-    app = FastAPI(title="Multi-LLM Router", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Multi-LLM Router", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
     async def caller(request: Request) -> ClientKey:
         if doors.client_keys is None:
@@ -76,12 +77,13 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
     @app.post("/generate")
     async def generate(request: Request, key: ClientKey = signed_in) -> Response:
         body = await http_requests.read_json(request, GenerateRequest, max_bytes=doors.max_body_bytes)
+        _asked_delivery(request)  # of no effect here, where nothing is streamed; a slip is told all the same
         limit_s = deadlines.limit_s(request.scope, most_s=doors.gateway_timeout_s)
         deadline = Deadline(default_s=limit_s, limit_s=limit_s)
         dispatch = functools.partial(doors.dispatcher.answer, body.as_prompt(), key_id=key.key_id, deadline=deadline)
         answer = await live.in_one_piece(lambda _: dispatch(), request.receive)
         request.state.record = answer.record
-        return _deliverable(http_responses.generated(answer, warnings=body.warnings), answer.record, request.scope)
+        return _deliverable(http_responses.generated(answer), answer.record, request.scope)
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request, key: ClientKey = signed_in) -> Response:
@@ -90,8 +92,9 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         limit_s = deadlines.limit_s(request.scope, most_s=STREAMING_TIMEOUT_AT_MOST_S)
         deadline = Deadline(default_s=STREAMING_TIMEOUT_S, limit_s=limit_s)
         dispatch = functools.partial(doors.dispatcher.answer, prompt, key_id=key.key_id, deadline=deadline)
+        delivery = _asked_delivery(request)
         if body.stream:
-            is_live = _delivery(request, prompt, doors.configuration) is Delivery.LIVE
+            is_live = (delivery or _usual_delivery(prompt, doors.configuration)) is Delivery.LIVE
             return LiveResponse(lambda show: dispatch(show=show), is_live=is_live, wants_usage=body.wants_usage)
         answer = await live.in_one_piece(lambda _: dispatch(), request.receive)
         request.state.record = answer.record
@@ -103,16 +106,16 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         is_chat = isinstance(value, dict) and "messages" in value
         body = http_requests.parsed(value, ChatRequest) if is_chat else http_requests.parsed(value, GenerateRequest)
         prompt = body.as_prompt()
-        plan = await doors.dispatcher.plan(prompt)
-        return http_responses.estimated(prompt, plan, warnings=body.warnings)
+        fitted, plan = await doors.dispatcher.plan(prompt)
+        return http_responses.estimated(prompt, fitted, plan)
 
 
 def _open_windows(app: FastAPI, doors: Doors, signed_in: Any) -> None:
     """Where one can look in."""
 
-    @app.get("/health")
-    async def health() -> Response:
-        return http_responses.as_json({"status": "ok"})
+    @app.api_route("/health", methods=["GET", "HEAD"])
+    async def health(request: Request) -> Response:
+        return Response() if request.method == "HEAD" else http_responses.as_json({"status": "ok"})
 
     @app.get("/stats")
     async def stats(request: Request, key: ClientKey = signed_in) -> Response:
@@ -172,13 +175,10 @@ def _answer_errors(app: FastAPI, logger: Logger) -> None:
     @handler(HTTPException)
     async def http_error(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
-            return noted(request, InvalidRequestError(f"{request.method} is not allowed on this path."))
+            response = noted(request, MethodNotAllowedError(f"{request.method} is not allowed on this path."))
+            response.headers.update(error.headers or {})  # Allow
+            return response
         return noted(request, NotFoundError("There is no such path."))
-
-    @handler(Exception)
-    async def fault(request: Request, error: Exception) -> Response:
-        logger.error("internal error", event="internal_error", exc_info=error)
-        return noted(request, InternalError("Something went wrong in the router. It has been logged."))
 
 
 def _sent_key(headers: Mapping[str, str]) -> str | None:
@@ -186,13 +186,15 @@ def _sent_key(headers: Mapping[str, str]) -> str | None:
     return key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
 
 
-def _delivery(request: Request, prompt: Prompt, configuration: Configuration) -> Delivery:
-    """The caller's header, else the route's, else live: this is asked for streams only."""
-    said = request.headers.get("x-router-delivery")
-    if said is not None:
-        if said not in list(Delivery):
-            raise InvalidRequestError(f"x-router-delivery must be one of: {', '.join(Delivery)}.")
-        return Delivery(said)
+def _asked_delivery(request: Request) -> Delivery | None:
+    said = request.headers.get(DELIVERY_HEADER)
+    if said is not None and said not in list(Delivery):
+        raise InvalidRequestError(f"{DELIVERY_HEADER} must be {' or '.join(Delivery)}.", param=DELIVERY_HEADER)
+    return None if said is None else Delivery(said)
+
+
+def _usual_delivery(prompt: Prompt, configuration: Configuration) -> Delivery:
+    """Of a stream: what the route says, else live."""
     route = configuration.route(prompt.models[0])
     return (route.delivery if route else None) or Delivery.LIVE
 

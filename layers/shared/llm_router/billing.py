@@ -11,7 +11,7 @@ from llm_router.candidates import Candidate, Feature
 from llm_router.prompts import Prompt, estimated_tokens
 from llm_router.routing import Facts
 from llm_router.upstream import Reading
-from llm_router.usage import NOTHING, Attempt, Cost, CostBasis, Outcome, TokenUsage
+from llm_router.usage import NOTHING, Attempt, Cost, CostBasis, Outcome, TokenUsage, Trimming
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,14 @@ def baseline_usd(served: Attempt | None, baseline: Candidate | None, *, at: date
     return pricing.cost(served.tokens, baseline.price, at=at, basis=CostBasis.ESTIMATED).usd
 
 
+def priced(trimming: Trimming | None, served: Candidate | None, *, at: datetime) -> Trimming | None:
+    """With what the tokens that were left out would have cost at the input price of the candidate that served."""
+    if trimming is None or served is None or served.price is None:
+        return trimming
+    rate = pricing.rates_at(served.price, prompt_tokens=trimming.after, at=at).input
+    return replace(trimming, saved_usd=trimming.tokens_gone * rate / pricing.MILLION, usd_per_mtok=rate)
+
+
 def _bill(
     reading: Reading, candidate: Candidate, prompt: Prompt, facts: Facts, at: datetime
 ) -> tuple[TokenUsage | None, Cost]:
@@ -89,6 +97,8 @@ def _tokens(reading: Reading, candidate: Candidate, prompt: Prompt, facts: Facts
         return replace(reading.tokens, completion=max(reading.tokens.completion, arrived.completion))
     if reading.tokens:
         return reading.tokens
+    if reading.counted:
+        return reading.counted
     if reading.outcome is Outcome.SUCCESS:
         completion = estimated_tokens(completions.size_bytes(reading.completion))
         return TokenUsage(prompt=prompt.estimated_tokens, completion=completion)

@@ -19,6 +19,7 @@ __all__ = [
     "Configuration",
     "Delivery",
     "Feature",
+    "Optimize",
     "Price",
     "Provider",
     "Rates",
@@ -184,12 +185,25 @@ class Delivery(StrEnum):
     LIVE = "live"
 
 
+REQUEST_AT_LEAST_S = 2.0
+"""Less leaves no time for an attempt between reading what the fleet knows and the ledger's last write."""
+
+
+class Optimize(StrEnum):
+    """What may be done to a prompt: nothing, what cannot change its meaning, or what makes it fit."""
+
+    OFF = "off"
+    SAFE = "safe"
+    TRIM = "trim"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A named list of candidates with a strategy; a client asks for it in `model`.
 
     `timeout_s` is for the whole request; None leaves it to the door, as does `delivery`. `baseline` is the candidate
-    that would have been asked without a router: savings are counted against it.
+    that would have been asked without a router: savings are counted against it. `max_prompt_tokens` is what `trim`
+    makes a prompt fit; None leaves that to the models' context windows.
     """
 
     name: str
@@ -200,6 +214,8 @@ class Route:
     delivery: Delivery | None = None
     moves_on_after_content_filter: bool = False
     baseline: Candidate | None = None
+    optimize: Optimize = Optimize.OFF
+    max_prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,28 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    FailFast,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    Tag,
+)
 
-from llm_router.candidates import Feature, Strategy
+from llm_router import request_faults
+from llm_router.candidates import Feature, Optimize, Strategy
 from llm_router.http_requests import Metadata, Text, Tokens
 from llm_router.prompts import NO_WISHES, Prompt, Wishes
 
 CHOICES_AT_MOST = 128
+MESSAGES_AT_MOST = 10_000
 MODELS_AT_MOST = 20
+PARTS_AT_MOST = 10_000
+PROVIDERS_AT_MOST = 100
 
 OURS = frozenset(
     {
@@ -27,6 +41,7 @@ OURS = frozenset(
         "provider",
         "metadata",
         "strategy",
+        "optimize",
     }
 )
 """Fields that do not go upstream as they came."""
@@ -35,13 +50,29 @@ _SORTS = {"price": Strategy.CHEAPEST, "latency": Strategy.FASTEST, "throughput":
 _Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 
 
+def _form(content: object) -> str | None:
+    if isinstance(content, str):
+        return request_faults.TEXT
+    return request_faults.PARTS if isinstance(content, list) else None
+
+
+# Every list ends at its first fault: a list of two million wrong things would have an error for each of them.
+_Text = Annotated[StrictStr, Tag(request_faults.TEXT)]
+_Parts = Annotated[list[dict[str, Any]], FailFast(), Field(max_length=PARTS_AT_MOST), Tag(request_faults.PARTS)]
+_Content = Annotated[
+    _Text | _Parts, Discriminator(_form, custom_error_type="content_type", custom_error_message="neither form")
+]
+_Models = Annotated[list[Text], FailFast(), Field(max_length=MODELS_AT_MOST)]
+_Providers = Annotated[list[Text], FailFast(), Field(max_length=PROVIDERS_AT_MOST)]
+
+
 class ChatMessage(BaseModel):
     """Only its role and the shape of its content are looked at."""
 
     model_config = ConfigDict(extra="allow")
 
     role: Text
-    content: StrictStr | list[dict[str, Any]] | None = None
+    content: _Content | None = None
 
 
 class MaxPrice(BaseModel):
@@ -58,9 +89,9 @@ class ProviderWishes(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    order: list[Text] = []
-    only: list[Text] = []
-    ignore: list[Text] = []
+    order: _Providers = []
+    only: _Providers = []
+    ignore: _Providers = []
     sort: Literal["price", "latency", "throughput"] | None = None
     max_price: MaxPrice = MaxPrice()
     allow_fallbacks: StrictBool = True
@@ -75,9 +106,9 @@ class StreamOptions(BaseModel):
 class ChatRequest(BaseModel):
     model_config = ConfigDict(extra="allow")
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], FailFast(), Field(min_length=1, max_length=MESSAGES_AT_MOST)]
     model: Text = "auto"
-    models: Annotated[list[Text], Field(max_length=MODELS_AT_MOST)] = []
+    models: _Models = []
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Tokens | None = None
@@ -85,6 +116,7 @@ class ChatRequest(BaseModel):
     n: Annotated[StrictInt, Field(ge=1, le=CHOICES_AT_MOST)] | None = None
     provider: ProviderWishes | None = None
     strategy: Strategy | None = None
+    optimize: Optimize | None = None
     metadata: Metadata | None = None
 
     def as_prompt(self) -> Prompt:
@@ -101,6 +133,7 @@ class ChatRequest(BaseModel):
             fields=fields,
             needs=frozenset(_needs(fields, messages)),
             strategy=self.strategy or (_SORTS[self.provider.sort] if self.provider and self.provider.sort else None),
+            optimize=self.optimize,
             wishes=_wishes(self.provider) if self.provider else NO_WISHES,
             metadata=self.metadata or {},
         )
@@ -109,10 +142,6 @@ class ChatRequest(BaseModel):
         """The default stands in for nobody where the caller lists whom to ask, as OpenRouter's users may."""
         says_model = "model" in self.model_fields_set or not self.models
         return tuple(dict.fromkeys((self.model, *self.models) if says_model else self.models))
-
-    @property
-    def warnings(self) -> list[dict[str, str]]:
-        return []
 
     @property
     def wants_usage(self) -> bool:
@@ -143,7 +172,7 @@ def _needs(fields: Mapping[str, Any], messages: tuple[Mapping[str, Any], ...]) -
         yield Feature.SEVERAL_CHOICES
     if fields.get("logprobs"):
         yield Feature.LOGPROBS
-    kinds = {part.get("type") for found in messages for part in _parts(found)}
+    kinds = {kind for found in messages for part in _parts(found) if isinstance(kind := part.get("type"), str)}
     if kinds & {"image_url", "input_image", "image"}:
         yield Feature.IMAGES
     modalities = fields.get("modalities")

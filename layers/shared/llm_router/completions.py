@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from llm_router.usage import Cost, TokenUsage
@@ -50,19 +50,26 @@ def has_substance(choice: Choice, *, with_calls: bool) -> bool:
 
 def size_bytes(completion: Mapping[str, object]) -> int:
     """Bytes of all that the model has written, in every choice."""
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts(completion))
+
+
+def texts(completion: Mapping[str, object]) -> Iterator[str]:
+    """All that the model has written, in every choice."""
     choices = completion.get("choices")
-    messages = (
-        [choice.get("message") for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
-    )
-    return sum(_text_bytes(message) for message in messages)
+    for choice in choices if isinstance(choices, list) else ():
+        yield from _texts(choice.get("message") if isinstance(choice, dict) else None)
 
 
-def _text_bytes(value: object) -> int:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
-        return len(value.encode("utf-8", "surrogatepass"))
-    if isinstance(value, dict):
-        return sum(_text_bytes(inner) for name, inner in value.items() if name not in ("role", "id", "type"))
-    return sum(_text_bytes(inner) for inner in value) if isinstance(value, list) else 0
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in ("role", "id", "type"):
+                yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def usage(tokens: TokenUsage | None, cost: Cost, reported: object) -> dict[str, object]:

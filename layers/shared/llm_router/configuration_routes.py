@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from llm_router.candidates import Candidate, Delivery, Route, Strategy
+from llm_router.candidates import REQUEST_AT_LEAST_S, Candidate, Delivery, Optimize, Route, Strategy
 from llm_router.configuration_fields import Section, as_fields
 from llm_router.configuration_models import Declared
 from llm_router.configuration_providers import key_advice
@@ -39,7 +39,6 @@ def read(fields: Fields | None, *, declared: Declared, report: Report) -> Mappin
             report.problem(
                 "routes", f"{shown(name)} is no name for a route; use letters, digits and - _ .", line=value.line
             )
-            continue
         mapping = as_fields(value, place, report=report, expected="a mapping with candidates:")
         if mapping is not None:
             routes[name] = _route(name, mapping, place, declared, report)
@@ -52,17 +51,27 @@ def read(fields: Fields | None, *, declared: Declared, report: Report) -> Mappin
 
 def _route(name: str, fields: Fields, place: str, declared: Declared, report: Report) -> Route:
     section = Section(fields, place, known=ROUTE_FIELDS, report=report, key_advice=key_advice())
-    _check_what_is_to_come(section)
+    optimize = Optimize(section.choice("optimize", list(Optimize), default=Optimize.OFF))
     return Route(
         name=name,
         candidates=_candidates(section, declared),
         strategy=Strategy(section.choice("strategy", list(Strategy), default=Strategy.CHEAPEST)),
-        timeout_s=section.seconds("timeout_s", default=0.0) or None,
+        timeout_s=_timeout_s(section),
         max_wait_s=section.seconds("max_wait_s", default=0.0, zero=True),
         delivery=_delivery(section),
         baseline=_baseline(section, declared),
+        optimize=optimize,
+        max_prompt_tokens=_max_prompt_tokens(section, optimize),
         moves_on_after_content_filter=section.choice("on_content_filter", ("fail", "next"), default="fail") == "next",
     )
+
+
+def _timeout_s(section: Section) -> float | None:
+    seconds = section.seconds("timeout_s", default=0.0) or None
+    if seconds is not None and seconds < REQUEST_AT_LEAST_S:
+        words = f"is less than {REQUEST_AT_LEAST_S:g}, too little for an attempt; write a number of seconds, such as 30"
+        section.problem("timeout_s", words)
+    return seconds
 
 
 def _delivery(section: Section) -> Delivery | None:
@@ -89,13 +98,13 @@ def _candidates(section: Section, declared: Declared) -> tuple[Candidate, ...]:
     return tuple(found.values())
 
 
-def _check_what_is_to_come(section: Section) -> None:
-    """Fields whose values are checked now and whose effect does not exist yet: said, never ignored in silence."""
-    if section.choice("optimize", ("off", "safe", "trim"), default="off") != "off":
-        section.report.notice(section.place_of("optimize"), "is not in effect yet; prompts are sent as they come")
+def _max_prompt_tokens(section: Section, optimize: Optimize) -> int | None:
     tokens = "a whole number of tokens, such as 6000"
-    if section.whole("max_prompt_tokens", at_most=1_000_000_000, expected=tokens) is not None:
-        section.report.notice(section.place_of("max_prompt_tokens"), "is not in effect yet; no prompt is shortened")
+    found = section.whole("max_prompt_tokens", at_most=1_000_000_000, expected=tokens)
+    if found is not None and optimize is not Optimize.TRIM:
+        words = "holds only for requests that ask for optimize: trim; write that in the route to have it hold for all"
+        section.report.notice(section.place_of("max_prompt_tokens"), words)
+    return found
 
 
 def _baseline(section: Section, declared: Declared) -> Candidate | None:

@@ -73,6 +73,7 @@ def _of_request(record: UsageRecord, prices: InfrastructurePrices) -> Counters:
         "waste_usd": _waste(record.attempts),
         **_savings(record),
         **_infrastructure(record, prices),
+        **_trimming(record),
         **(_latency(record.latency_ms) if succeeded and record.latency_ms is not None else {}),
     }
 
@@ -94,6 +95,7 @@ def _of_candidate(record: UsageRecord, name: str) -> Counters:
         "answer_tokens": record.served.tokens.completion if served and record.served and record.served.tokens else 0,
         **_money(mine.cost, _known(mine)),
         "waste_usd": _waste(attempts),
+        **(_counted(record) if served else {}),
         **(_latency(attempts[-1].latency_ms) if served else {}),
     }
 
@@ -144,6 +146,27 @@ def _infrastructure(record: UsageRecord, prices: InfrastructurePrices) -> Counte
     if record.memory_mb is None:
         return {}
     return {"infrastructure_usd": prices.request_usd(record, memory_mb=record.memory_mb), "on_lambda": 1}
+
+
+def _trimming(record: UsageRecord) -> Counters:
+    """What was left out of prompts that were answered; its price counts where it is known."""
+    trimming = record.trimming
+    if trimming is None or record.served is None or not trimming.tokens_gone:
+        return {}
+    return {"trimmed": 1, "trimmed_tokens": trimming.tokens_gone, "trimmed_usd": trimming.saved_usd or 0}
+
+
+def _counted(record: UsageRecord) -> Counters:
+    """The router's own count of a prompt beside the provider's, from which the one learns to tell the other."""
+    tokens = record.served.tokens if record.served else None
+    if record.counted_tokens is None or tokens is None or not _is_reported(record.served):
+        return {}
+    return {"counted_tokens": record.counted_tokens, "reported_tokens": tokens.prompt}
+
+
+def _is_reported(served: Attempt | None) -> bool:
+    """A cost that is exact rests on what the provider reported."""
+    return served is not None and served.cost.basis is CostBasis.EXACT
 
 
 def _latency(latency_ms: int) -> Counters:

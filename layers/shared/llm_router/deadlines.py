@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from starlette.types import Scope
 
+from llm_router.candidates import REQUEST_AT_LEAST_S
 from llm_router.errors import InvalidRequestError
 
 RESERVE_S = 1.0
@@ -18,14 +19,14 @@ ADAPTER_CONTEXT = b"x-amzn-lambda-context"
 """Lambda's context as the Lambda Web Adapter hands it on: JSON, `deadline` in milliseconds since 1970."""
 
 
-ASKED = b"x-router-timeout-s"
+ASKED = "x-router-timeout-s"
 """The header by which a caller asks for an answer or an error within so many seconds."""
 
 
 def limit_s(scope: Scope, *, most_s: float) -> float:
     """The smallest of what is left and what the caller asks for. Raises InvalidRequestError."""
     left_s = remaining_s(scope, most_s=most_s)
-    asked = dict(scope["headers"]).get(ASKED)
+    asked = dict(scope["headers"]).get(ASKED.encode())
     return left_s if asked is None else min(left_s, _asked_s(asked))
 
 
@@ -49,8 +50,9 @@ def _asked_s(text: bytes) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise InvalidRequestError(f"{ASKED.decode()} must be a number of seconds above 0.")
+    if not (math.isfinite(seconds) and seconds >= REQUEST_AT_LEAST_S):
+        words = f"{ASKED} must be a number of seconds, at least {REQUEST_AT_LEAST_S:g}."
+        raise InvalidRequestError(words, param=ASKED)
     return seconds
 
 

@@ -27,6 +27,7 @@ from llm_router.errors import (
 )
 from llm_router.exchange import Exchange, Limits, Show
 from llm_router.failover import BreakerEffect, Step
+from llm_router.fitting import Fitted, Fitter
 from llm_router.fleet import Fleet
 from llm_router.ledger import Ledger
 from llm_router.prompts import Prompt
@@ -109,6 +110,7 @@ class Dispatcher:
     fleet: Fleet
     ledger: Ledger
     transport: Transport
+    fitter: Fitter
     clock: Clock
     logger: Logger
     memory_mb: int | None = None
@@ -124,10 +126,12 @@ class Dispatcher:
         route = self._route(prompt)
         time_s = deadline.seconds(route) - SETTLING_S
         keys, surroundings = await self._surroundings(route, time_s=time_s)
+        fitted = await self.fitter.fitted(prompt, route, surroundings)
         request = _Request(
-            prompt=prompt,
+            prompt=fitted.prompt,
+            fitted=fitted,
             route=route,
-            plan=routing.plan(prompt, route, surroundings),
+            plan=routing.plan(fitted.prompt, route, surroundings),
             keys=keys,
             facts=surroundings.facts,
             started_s=started_s,
@@ -136,11 +140,12 @@ class Dispatcher:
         )
         return await self._serve(request, self._new_record(request, key_id, surroundings.now))
 
-    async def plan(self, prompt: Prompt) -> routing.Plan:
-        """What `answer` would try, in which order and why, without trying it. Raises InvalidRequestError."""
+    async def plan(self, prompt: Prompt) -> tuple[Fitted, routing.Plan]:
+        """What `answer` would send and try, in which order and why, without doing it. Raises InvalidRequestError."""
         route = self._route(prompt)
         _, surroundings = await self._surroundings(route, time_s=None)
-        return routing.plan(prompt, route, surroundings)
+        fitted = await self.fitter.fitted(prompt, route, surroundings)
+        return fitted, routing.plan(fitted.prompt, route, surroundings)
 
     async def _surroundings(
         self, route: Route, *, time_s: float | None
@@ -176,6 +181,8 @@ class Dispatcher:
             deadline_at=now + timedelta(seconds=request.deadline_s + SETTLING_S - request.started_s),
             metadata=request.prompt.metadata,
             memory_mb=self.memory_mb,
+            trimming=request.fitted.trimming,
+            counted_tokens=request.fitted.own_count,
         )
 
     async def _serve(self, request: _Request, record: UsageRecord) -> Answer:
@@ -255,12 +262,13 @@ class Dispatcher:
         started_s, began_at = self.clock.monotonic_s(), self.clock.now()
         trial.reading = await self._exchange(request, trial, step, opening=opening, output_cap=cap)
         latency_ms = _milliseconds(self.clock.monotonic_s() - started_s - opening.waited_s)
-        position = await cancellation.to_its_end(opening.written)
+        trial.reading = await self.fitter.counted(trial.reading, request.prompt, within_s=self._remaining_s(request))
+        await cancellation.to_its_end(opening.written)
         facts = request.facts.get(candidate.name, routing.UNKNOWN_FACTS)
         span = billing.Span(began_at, latency_ms)
         attempt = billing.attempt(trial.reading, candidate, prompt=request.prompt, facts=facts, span=span)
         self._note(trial, candidate, attempt, began_at)
-        trial.record = replace(trial.record, position=position, attempts=(*trial.record.attempts, attempt))
+        trial.record = replace(trial.record, attempts=(*trial.record.attempts, attempt))
 
     async def _exchange(
         self,
@@ -328,15 +336,13 @@ class Dispatcher:
         own_s = candidate.provider.timeout_s
         return min(own_s, candidate.first_token_timeout_s) if streamed else own_s
 
-    async def _write_trying(self, record: UsageRecord) -> str:
-        """Returns the record's position. Where DynamoDB fails the request goes on: settling makes up for it."""
+    async def _write_trying(self, record: UsageRecord) -> None:
+        """Where DynamoDB fails the request goes on: settling makes up for it."""
         write = self.ledger.note_attempts if record.attempts else self.ledger.insert
         try:
-            written = await asyncio.wait_for(asyncio.to_thread(write, record), OPENED_WITHIN_S)
+            await asyncio.wait_for(asyncio.to_thread(write, record), OPENED_WITHIN_S)
         except (StoreError, TimeoutError) as error:
             self._log_record(record, error, event="ledger.unopened")
-            return getattr(error, "position", None) or record.position
-        return written.position if written else record.position
 
     async def _settle(self, request: _Request, trial: _Trial, error: RequestError | None) -> UsageRecord:
         """Write the record's end, and wait for what the fleet is being told."""
@@ -349,6 +355,7 @@ class Dispatcher:
             latency_ms=_milliseconds(self.clock.monotonic_s() - request.started_s),
             settled_at=self.clock.now(),
             baseline_usd=baseline_usd,
+            trimming=billing.priced(trial.record.trimming, _served(request, trial.record), at=trial.record.opened_at),
         )
         left_s = max(SETTLED_WITHIN_AT_LEAST_S, self._remaining_s(request) + SETTLING_S)
         try:
@@ -399,6 +406,7 @@ class _Request:
     """What stays the same from the first attempt to the last. Times are on the monotonic clock."""
 
     prompt: Prompt
+    fitted: Fitted
     route: Route
     plan: routing.Plan
     keys: Mapping[str, str]
@@ -432,7 +440,7 @@ class _Trial:
 class _Opening:
     """The ledger's write before an attempt, and how long the attempt had to wait for it."""
 
-    written: asyncio.Task[str]
+    written: asyncio.Task[None]
     clock: Clock
     waited_s: float = 0.0
 
@@ -445,6 +453,11 @@ class _Opening:
 def _asked(prompt: Prompt, candidate: Candidate) -> Asked:
     with_calls = bool({Feature.TOOLS, Feature.AUDIO} & prompt.needs)
     return Asked(prompt.choices, with_calls=with_calls, dialect=candidate.provider.dialect)
+
+
+def _served(request: _Request, record: UsageRecord) -> Candidate | None:
+    name = record.served.candidate if record.served else None
+    return next((candidate for candidate in request.plan.candidates if candidate.name == name), None)
 
 
 def _show(request: _Request, trial: _Trial, candidate: Candidate) -> Show | None:

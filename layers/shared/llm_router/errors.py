@@ -8,11 +8,13 @@
     +-- CallerError                   what the HTTP caller is told
         +-- InvalidRequestError           400 invalid_request, with `param`
         |   +-- TooManyGroupsError            more sums than one answer may hold
+        |   +-- PromptTooLongError            400 context_length_exceeded, cannot be trimmed so far
         +-- RequestTooLargeError          413 request_too_large
         +-- InvalidApiKeyError            401 invalid_api_key
         +-- OperatorOnlyError             403 operator_only
         +-- KeyStoreUnavailableError      503 key_store_unavailable
         +-- NotFoundError                 404 not_found
+        +-- MethodNotAllowedError         405 method_not_allowed
         +-- StatsUnavailableError         503 stats_unavailable
         +-- SwitchUnavailableError        503 switch_unavailable
         +-- InternalError                 500 internal_error
@@ -21,7 +23,7 @@
             +-- ContextLengthError            400 context_length_exceeded
             +-- RefusedRequestError           400 invalid_request, refused by the providers themselves
             +-- AllProvidersFailedError       502 all_providers_failed
-            +-- NoProviderAvailableError      503 no_provider_available, with `retry_after_s`
+            +-- NoProviderAvailableError      503 no_provider_available, with `retry_after_s` where it is known
             +-- DeadlineExceededError         504 deadline_exceeded
             +-- StreamBrokenError             502 stream_broken, told inside the stream
             +-- AnswerTooLargeError           502 answer_too_large
@@ -55,15 +57,11 @@ class SettingsError(ConfigurationError):
 
 
 class StoreError(RouterError):
-    """DynamoDB could not be reached, was too slow, or refused. `operation` is the API call's name.
-
-    `position` is where a record may stand although nobody acknowledged it.
-    """
+    """DynamoDB could not be reached, was too slow, or refused. `operation` is the API call's name."""
 
     def __init__(self, operation: str, reason: str) -> None:
         self.operation = operation
         self.reason = reason
-        self.position: str | None = None
         super().__init__(f"{operation} failed: {reason}")
 
 
@@ -84,7 +82,7 @@ class CallerError(RouterError):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     type: ClassVar[str] = "api_error"
-    should_retry: ClassVar[bool | None] = None
+    should_retry: bool | None = None
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
         self.message = message
@@ -101,6 +99,12 @@ class InvalidRequestError(CallerError):
 
 class TooManyGroupsError(InvalidRequestError):
     """What was asked for would be read, and sent, without end."""
+
+
+class PromptTooLongError(InvalidRequestError):
+    """What of a prompt must stay is more than the route or its models allow. Nothing was sent."""
+
+    code = "context_length_exceeded"
 
 
 class RequestTooLargeError(CallerError):
@@ -133,6 +137,12 @@ class KeyStoreUnavailableError(CallerError):
 class NotFoundError(CallerError):
     status = 404
     code = "not_found"
+    type = "invalid_request_error"
+
+
+class MethodNotAllowedError(CallerError):
+    status = 405
+    code = "method_not_allowed"
     type = "invalid_request_error"
 
 
@@ -185,8 +195,14 @@ class AllProvidersFailedError(RequestError):
 
 
 class NoProviderAvailableError(RequestError):
+    """Worth asking again where it is known when; a missing key or a switch waits for an operator."""
+
     status = 503
     code = "no_provider_available"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        self.should_retry = False if retry_after_s is None else None
 
 
 class DeadlineExceededError(RequestError):

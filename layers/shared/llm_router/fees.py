@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from llm_router.prompts import Prompt
 
-CALLERS_TOOLS = frozenset({"function", "custom"})
+CALLERS_TOOLS = ("function", "custom")
 """Types of tools that the caller runs: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
 
 FIELDS = ("web_search_options", "search_parameters", "plugins", "compound_custom", "search_settings")

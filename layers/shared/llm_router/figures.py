@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from llm_router import rollups, sketch
+from llm_router import prompt_warnings, rollups, sketch
 from llm_router.rollups import Counters
 from llm_router.spans import Span
 from llm_router.statistics import Figures, Grouping, Published
@@ -40,6 +40,11 @@ INFRASTRUCTURE = (
     "not part of the total cost"
 )
 
+TRIMMING = (
+    "for each answered request whose prompt was trimmed or cleaned: the tokens that were left out x the input price of "
+    "the candidate that served, at the time; what has no known price is not in it"
+)
+
 
 def document(found: Figures) -> dict[str, object]:
     """The body of `GET /stats`. Money is Decimal, latency in seconds."""
@@ -53,6 +58,7 @@ def document(found: Figures) -> dict[str, object]:
         "savings": {**_savings(counters), "formula": SAVINGS},
         "waste": {"usd": _decimal(counters, "waste_usd"), "formula": WASTE},
         "infrastructure": {**_infrastructure(counters), "formula": INFRASTRUCTURE},
+        "trimming": {**_trimming(counters), "formula": TRIMMING},
         "providers": _providers(found.candidates),
         **({} if question.group_by is None else {"groupBy": question.group_by, "groups": group_rows(found)}),
     }
@@ -139,6 +145,16 @@ def _infrastructure(counters: Counters) -> dict[str, object]:
     return {"usd": _decimal(counters, "infrastructure_usd") if served else None, "requests": served}
 
 
+def _trimming(counters: Counters) -> dict[str, object]:
+    """Null where no prompt was trimmed."""
+    trimmed = _count(counters, "trimmed")
+    return {
+        "usd": _decimal(counters, "trimmed_usd") if trimmed else None,
+        "requests": trimmed,
+        "tokens": _count(counters, "trimmed_tokens"),
+    }
+
+
 def _dearest(found: Figures) -> list[dict[str, object]]:
     by_cost = sorted(found.groups.items(), key=lambda each: _decimal(each[1], "cost_usd"), reverse=True)
     return group_rows(replace(found, groups=dict(by_cost[:GROUPS_SHOWN])))
@@ -159,7 +175,7 @@ def _recent_row(record: UsageRecord) -> dict[str, object]:
         "costBasis": record.cost.basis.value,
         "latency": None if record.latency_ms is None else seconds(record.latency_ms),
         "attempts": attempt_rows(record.attempts),
-        "warnings": [],
+        "warnings": prompt_warnings.warnings(record.trimming),
     }
 
 
@@ -173,6 +189,10 @@ def _warnings(found: Published, notices: Sequence[Notice]) -> list[dict[str, str
         told.append(
             Notice("unsettled", f"{unsettled} requests never reported their end; an upper estimate counts for them.")
         )
+    if trimmed := _count(counters, "trimmed"):
+        tokens = _count(counters, "trimmed_tokens")
+        words = f"The prompts of {trimmed:,} requests were trimmed or cleaned: {tokens:,} tokens were left out."
+        told.append(Notice("prompts_trimmed", words))
     at = timestamp(found.everything.as_of)
     return [{"at": at, "kind": notice.kind, "message": notice.message} for notice in (*told, *notices)]
 

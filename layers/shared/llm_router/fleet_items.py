@@ -86,6 +86,8 @@ def facts_text(facts: Mapping[str, Facts]) -> str:
                 "p95": known.slow_ms,
                 "rate": known.success_rate,
                 "tokens": known.completion_tokens,
+                "factor": known.token_factor,
+                "cached": known.cached_share,
             }
             for name, known in facts.items()
         }
@@ -105,6 +107,8 @@ def _facts(values: Mapping[str, Any]) -> Facts:
         slow_ms=None if values["p95"] is None else float(values["p95"]),
         success_rate=float(values["rate"]),
         completion_tokens=int(values["tokens"]),
+        token_factor=float(values.get("factor", 1)),
+        cached_share=float(values.get("cached", 0)),
     )
 
 

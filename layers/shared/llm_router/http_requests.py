@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from decimal import Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
-from llm_router import json_text
-from llm_router.candidates import Strategy
+from llm_router import json_text, request_faults
+from llm_router.candidates import Optimize, Strategy
 from llm_router.errors import InvalidRequestError, RequestTooLargeError
 from llm_router.prompts import Prompt, message
 
@@ -22,7 +22,6 @@ TOKENS_AT_MOST = 10_000_000
 """More than any model answers with, and little enough for the ledger's numbers."""
 
 FIELDS_AT_MOST = 100
-NAME_SHOWN_AT_MOST = 100
 DROPPED_AT_MOST = 16_000_000
 
 
@@ -38,18 +37,6 @@ _MetadataValue = Annotated[StrictStr, Field(max_length=256)]
 
 Metadata = Annotated[dict[_MetadataName, _MetadataValue], Field(max_length=16)]
 
-_WORDS = {
-    "missing": "{field} is required.",
-    "string_type": "{field} must be a string.",
-    "string_unicode": "{field} holds text that is not valid Unicode.",
-    "string_too_short": "{field} must not be empty.",
-    "bool_type": "{field} must be true or false.",
-    "int_type": "{field} must be a whole number.",
-    "number_type": "{field} must be a number.",
-    "extra_forbidden": "{field} is not a known field.",
-    "model_type": "The body must be a JSON object.",
-}
-
 
 class GenerateRequest(BaseModel):
     """The body of `POST /generate`."""
@@ -62,7 +49,7 @@ class GenerateRequest(BaseModel):
     max_tokens: Tokens | None = None
     temperature: Annotated[Decimal, BeforeValidator(_number), Field(ge=0, le=2, decimal_places=20)] | None = None
     strategy: Strategy | None = None
-    optimize: Literal["off", "safe", "trim"] | None = None
+    optimize: Optimize | None = None
     metadata: Metadata | None = None
 
     def as_prompt(self) -> Prompt:
@@ -75,14 +62,9 @@ class GenerateRequest(BaseModel):
             max_tokens=self.max_tokens,
             fields={} if self.temperature is None else {"temperature": self.temperature},
             strategy=self.strategy,
+            optimize=self.optimize,
             metadata=self.metadata or {},
         )
-
-    @property
-    def warnings(self) -> list[dict[str, str]]:
-        if self.optimize in ("safe", "trim"):
-            return [{"kind": "not_in_effect", "message": "optimize has no effect yet; the prompt was sent as it is."}]
-        return []
 
 
 class SwitchRequest(BaseModel):
@@ -115,7 +97,7 @@ def parsed(value: object, kind: type[Body]) -> Body:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise _first_problem(error) from error
+        raise request_faults.first(error) from error
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:
@@ -139,11 +121,3 @@ def _check_size(value: object, name: str) -> None:
     if isinstance(value, dict) and len(value) > FIELDS_AT_MOST:
         param = None if name == "The body" else name
         raise InvalidRequestError(f"{name} has more than {FIELDS_AT_MOST} fields.", param=param)
-
-
-def _first_problem(error: ValidationError) -> InvalidRequestError:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    first: ErrorDetails = details[0]
-    param = ".".join(str(part) for part in first["loc"][:2])[:NAME_SHOWN_AT_MOST] or None
-    words = _WORDS.get(first["type"], "{field}: " + first["msg"] + ".")
-    return InvalidRequestError(words.format(field=param or "The body"), param=param)

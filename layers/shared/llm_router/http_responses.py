@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from llm_router import completions, figures, json_text
+from llm_router import completions, figures, json_text, prompt_warnings
 from llm_router.dispatcher import Answer, Served
 from llm_router.errors import CallerError
+from llm_router.fitting import Fitted
 from llm_router.prompts import Prompt
 from llm_router.routing import Plan
 from llm_router.usage import UsageRecord
@@ -23,7 +24,7 @@ def as_json(value: object, *, status: int = 200, headers: dict[str, str] | None 
     return Response(json_text.encode(value), status, headers, media_type="application/json")
 
 
-def generated(answer: Answer, *, warnings: list[dict[str, str]]) -> Response:
+def generated(answer: Answer) -> Response:
     """The answer of `POST /generate`: seven documented keys, and what else is known beside them."""
     record = answer.record
     served = record.attempts[-1]
@@ -40,14 +41,17 @@ def generated(answer: Answer, *, warnings: list[dict[str, str]]) -> Response:
         "promptTokens": tokens.prompt if tokens else None,
         "completionTokens": tokens.completion if tokens else None,
         "costBasis": record.cost.basis.value,
-        "warnings": warnings,
+        "warnings": prompt_warnings.warnings(record.trimming),
         "attempts": figures.attempt_rows(record.attempts),
     }
     return as_json(body, headers=answer_headers(answer))
 
 
 def chat(answer: Answer) -> Response:
-    """The answer of `POST /v1/chat/completions`: the provider's own completion, with what it cost."""
+    """The answer of `POST /v1/chat/completions`: the provider's own completion, with what it cost.
+
+    `warnings` stand in it only where there are any: OpenAI's clients know no such field and hand it on.
+    """
     record = answer.record
     usage = completions.usage(record.attempts[-1].tokens, record.cost, answer.completion.get("usage"))
     body = {
@@ -57,15 +61,23 @@ def chat(answer: Answer) -> Response:
         **answer.completion,
         "model": answer.model,
         "usage": usage,
+        **told(record),
     }
     return as_json(body, headers=answer_headers(answer))
 
 
-def estimated(prompt: Prompt, plan: Plan, *, warnings: list[dict[str, str]]) -> Response:
-    """The answer of `POST /estimate`: the plan, and why candidates are not in it."""
+def told(record: UsageRecord) -> dict[str, object]:
+    """What OpenAI's door says beside a completion: nothing, or the warnings."""
+    warnings = prompt_warnings.warnings(record.trimming)
+    return {"warnings": warnings} if warnings else {}
+
+
+def estimated(prompt: Prompt, fitted: Fitted, plan: Plan) -> Response:
+    """The answer of `POST /estimate`: the plan, why candidates are not in it, and what would be sent of the prompt."""
+    sent = fitted.prompt
     body = {
-        "promptTokens": prompt.estimated_tokens,
-        "tokensBasis": "estimated",
+        "promptTokens": sent.estimated_tokens,
+        "tokensBasis": "estimated" if sent.counted_tokens is None else "counted",
         "candidates": [
             {
                 "provider": place.candidate.provider.name,
@@ -84,7 +96,8 @@ def estimated(prompt: Prompt, plan: Plan, *, warnings: list[dict[str, str]]) -> 
             }
             for item in plan.excluded
         ],
-        "warnings": warnings,
+        "outline": fitted.outline(prompt.messages),
+        "warnings": prompt_warnings.warnings(fitted.trimming),
     }
     return as_json(body)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from datetime import UTC, datetime
+from dataclasses import asdict, fields
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from llm_router.usage import (
     Outcome,
     RecordState,
     TokenUsage,
+    TrimKind,
+    Trimming,
     Trying,
     UsageRecord,
 )
@@ -46,13 +48,20 @@ def journal_partition(shard: int) -> str:
     return f"journal#{shard:02}"
 
 
-def moved_key(request_id: str) -> dict[str, str]:
-    """Of the mark that a record stands elsewhere than where its id says. It lies in no shard, so no walk meets it."""
-    return {"pk": f"moved#{request_id}", "sk": "journal"}
+def moved_key(request_id: str, *, day: date) -> dict[str, str]:
+    """Of the mark that a record stands elsewhere than where its id says. It lies in no shard, so no walk meets it.
+
+    There is one for each request, and those of a day of opening lie together, so that they are found by time.
+    """
+    return {"pk": moved_partition(day), "sk": request_id}
+
+
+def moved_partition(day: date) -> str:
+    return f"moved#{day.isoformat()}"
 
 
 def record_values(record: UsageRecord) -> dict[str, object]:
-    """A record's attributes without its keys."""
+    """A record's attributes without its keys, and without `corrected_at`, which the correction alone writes."""
     return {
         "request_id": record.request_id,
         "state": record.state.value,
@@ -70,6 +79,8 @@ def record_values(record: UsageRecord) -> dict[str, object]:
         "cost_basis": record.cost.basis.value,
         "baseline_usd": record.baseline_usd,
         "memory_mb": record.memory_mb,
+        "trimming": _trimming_values(record.trimming) if record.trimming else None,
+        "counted_tokens": record.counted_tokens,
         "replaces": _replaced_values(record.replaces) if record.replaces else None,
     }
 
@@ -92,7 +103,10 @@ def record(values: Mapping[str, Any], *, position: str) -> UsageRecord:
         metadata=values.get("metadata", {}),
         baseline_usd=values.get("baseline_usd"),
         memory_mb=_whole(values.get("memory_mb")),
+        trimming=_trimming(values["trimming"]) if values.get("trimming") else None,
+        counted_tokens=_whole(values.get("counted_tokens")),
         replaces=record(replaces, position=replaces["position"]) if replaces else None,
+        corrected_at=values.get("corrected_at"),
     )
 
 
@@ -169,6 +183,27 @@ def _trying_values(trying: Trying) -> dict[str, object]:
 
 def _trying(values: Mapping[str, Any]) -> Trying:
     return Trying(candidate=values["candidate"], upper_usd=values.get("upper_usd"))
+
+
+def _trimming_values(trimming: Trimming) -> dict[str, object]:
+    return _without_none({**asdict(trimming), "kind": trimming.kind.value})
+
+
+def _trimming(values: Mapping[str, Any]) -> Trimming | None:
+    """None for a kind that this version does not know."""
+    if values["kind"] not in list(TrimKind):
+        return None
+    return Trimming(
+        kind=TrimKind(values["kind"]),
+        before=int(values["before"]),
+        after=int(values["after"]),
+        messages_gone=int(values["messages_gone"]),
+        passages_gone=int(values["passages_gone"]),
+        limit=_whole(values.get("limit")),
+        is_estimated=values["is_estimated"],
+        saved_usd=values.get("saved_usd"),
+        usd_per_mtok=values.get("usd_per_mtok"),
+    )
 
 
 def _without_none(values: Mapping[str, object]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -63,18 +63,17 @@ class Ledger:
         return positions.position(self._clock.now(), shard=bits % self._shards, random_bits=bits >> 5)
 
     def insert(self, record: UsageRecord) -> UsageRecord:
-        """Put a new record into the journal; the one returned says at which position it now stands."""
-        while True:
-            if self._is_late(record):
-                record = replace(record, position=self.new_position())
-            try:
-                self._put(record)
-            except StoreError as error:
-                error.position = record.position  # where it may stand all the same
-                raise
+        """Put a new record into the journal.
+
+        One that comes too late for its position is taken back and refused: nobody waits for it any more, and whoever
+        settles it knows it by this position alone. Settling makes up for it.
+        """
+        if not self._is_late(record):
+            self._put(record)
             if not self._is_late(record):
                 return record
-            self._delete(record)
+            self._take_back(record)
+        raise StoreError("PutItem", "too late for its position")
 
     def note_attempts(self, record: UsageRecord) -> None:
         """Write down the attempts so far and the one about to start, while the record is pending.
@@ -159,24 +158,43 @@ class Ledger:
         """The shard's last records, newest first."""
         return list(islice(self._query(shard, FIRST, LAST, page=count, forward=False), count))
 
+    def moved(self, day: date, *, since: datetime, until: datetime, page: int = 500) -> Iterator[str]:
+        """The positions of records that stand elsewhere than their ids say, in the order of the ids: those of a day of
+        opening whose ids were stamped in that time.
+        """
+        low, high = positions.lower_bound(since), positions.lower_bound(until)
+        for item in self._items(journal_items.moved_partition(day), low, high, page=page, forward=True):
+            yield item["moved_to"]["S"]
+
+    def moved_to(self, request_id: str, *, day: date) -> str | None:
+        """The position of a request's record that stands elsewhere; None where no request of that day has moved so."""
+        key = journal_items.to_item(journal_items.moved_key(request_id, day=day))
+        with aws.asking("GetItem"):
+            answer = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True)
+            return answer["Item"]["moved_to"]["S"] if "Item" in answer else None
+
     def _query(self, shard: int, low: str, high: str, *, page: int, forward: bool) -> Iterator[UsageRecord]:
+        partition = journal_items.journal_partition(shard)
+        for item in self._items(partition, low, high, page=page, forward=forward):
+            record = journal_items.record_of(item)
+            if record.position not in (low, high):
+                yield record
+
+    def _items(self, partition: str, low: str, high: str, *, page: int, forward: bool) -> Iterator[Any]:
         start: dict[str, AttributeValueTypeDef] = {}
         while True:
             with aws.asking("Query"):
                 answer = self._client().query(
                     TableName=self._table,
                     KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
-                    ExpressionAttributeValues=journal_items.to_item(
-                        {":pk": journal_items.journal_partition(shard), ":low": low, ":high": high}
-                    ),
+                    ExpressionAttributeValues=journal_items.to_item({":pk": partition, ":low": low, ":high": high}),
                     ConsistentRead=True,
                     ScanIndexForward=forward,
                     Limit=page,
                     **({"ExclusiveStartKey": start} if start else {}),  # type: ignore[arg-type]  # an optional argument
                 )
                 items = answer["Items"]
-            found = (journal_items.record_of(item) for item in items)
-            yield from (record for record in found if record.position not in (low, high))
+            yield from items
             start = answer.get("LastEvaluatedKey", {})
             if not start:
                 return
@@ -203,10 +221,16 @@ class Ledger:
     def _expires_at(self, record: UsageRecord) -> int:
         return int((record.opened_at + self._retention).timestamp())
 
-    def _delete(self, record: UsageRecord) -> None:
-        key = journal_items.to_item(journal_items.journal_key(record.position))
-        with aws.asking("DeleteItem"):
-            self._client().delete_item(TableName=self._table, Key=key)
+    def _take_back(self, record: UsageRecord) -> None:
+        """Unless another state has taken the place of what was put: an opening never takes a settlement with it."""
+        with aws.asking("DeleteItem"), self._agreeing():
+            self._client().delete_item(
+                TableName=self._table,
+                Key=journal_items.to_item(journal_items.journal_key(record.position)),
+                ConditionExpression="#state = :put",
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues=journal_items.to_item({":put": record.state.value}),
+            )
 
     def _update(
         self, position: str, values: dict[str, object], *, only_if: RecordState
@@ -234,7 +258,7 @@ class Ledger:
             self._put(record)
             if not self._is_late(record):
                 return record
-            self._delete(record)
+            self._take_back(record)
         return self._insert_once(record, claim=self._mark_moved) or record
 
     def _correct(self, before: UsageRecord, after: UsageRecord) -> UsageRecord:
@@ -254,7 +278,7 @@ class Ledger:
 
     def _mark_moved(self, record: UsageRecord) -> Any:
         mark = {
-            **journal_items.moved_key(record.request_id),
+            **journal_items.moved_key(record.request_id, day=record.opened_at.astimezone(UTC).date()),
             "moved_to": record.position,
             "expires_at": self._expires_at(record),
         }

@@ -103,14 +103,15 @@ class LiveResponse(Response):
     def _ending(self, answer: Answer) -> list[bytes]:
         """The events from the finish reasons on, with the usage and the cost where the caller looks for them."""
         usage = completions.usage(answer.record.attempts[-1].tokens, answer.record.cost, answer.completion.get("usage"))
+        told = http_responses.told(answer.record)
         chunks = [dict(chunk) for data in answer.closing if (chunk := _with_choices(data))] if self._is_live else []
         if not chunks:
             chunks = completions.as_chunks(answer.completion)
         if self._wants_usage:
             frame = {name: value for name, value in chunks[-1].items() if name not in ("choices", "usage")}
-            chunks = [{**chunk, "usage": None} for chunk in chunks] + [{**frame, "choices": [], "usage": usage}]
+            chunks = [{**chunk, "usage": None} for chunk in chunks] + [{**frame, "choices": [], "usage": usage, **told}]
         else:
-            chunks[-1]["usage"] = usage
+            chunks[-1] = {**chunks[-1], "usage": usage, **told}
         return [*(json_text.encode(chunk) for chunk in chunks), b"[DONE]"]
 
 

@@ -83,6 +83,11 @@ def rates_now(price: Price, *, at: datetime) -> Rates:
     return _sheet(_standard(price), at).rates
 
 
+def rates_at(price: Price, *, prompt_tokens: int, at: datetime) -> Rates:
+    """The rates that a prompt of that length pays at that time."""
+    return rates_of(_sheet(_standard(price), at), prompt_tokens)
+
+
 def schedule_of(price: Price, service_tier: str | None) -> Schedule | None:
     """The prices of that service; None where they are not known."""
     found = price.service_tiers.get(service_tier) if service_tier is not None else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
-from llm_router.candidates import Delivery, Feature, Strategy
+from llm_router.candidates import Delivery, Feature, Optimize, Strategy
 
 BYTES_PER_TOKEN = 4
 """Typical of English prose in the o200k vocabulary; an estimate, and labelled so wherever it ends up in a cost."""
@@ -17,6 +17,10 @@ MESSAGE_OVERHEAD_BYTES = 32
 
 IMAGE_BYTES = 6000
 """What an image counts as, in bytes of text: about 1,500 tokens, as OpenAI's vision guide has it for large ones."""
+
+IMAGES = ("image_url", "input_image", "image")
+BESIDE_MESSAGES = ("tools", "response_format", "functions")
+"""Fields of a request that count as a part of its prompt."""
 
 Json = Mapping[str, object]
 
@@ -45,6 +49,7 @@ class Prompt:
 
     `messages` are in OpenAI's format; `fields` are all other fields of the request that go upstream as they are.
     `max_tokens` caps each of the `choices` answers; `output_cap_parameter` is how the caller spells that.
+    `counted_tokens` is how many it has, where that was counted.
     """
 
     messages: tuple[Json, ...]
@@ -57,6 +62,8 @@ class Prompt:
     strategy: Strategy | None = None
     delivery: Delivery | None = None
     wishes: Wishes = NO_WISHES
+    optimize: Optimize | None = None
+    counted_tokens: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -66,12 +73,16 @@ class Prompt:
 
     @cached_property
     def estimated_tokens(self) -> int:
-        return estimated_tokens(self._text_bytes(image_bytes=IMAGE_BYTES))
+        """As counted, else by its bytes."""
+        return estimated_tokens(self.countable_bytes) if self.counted_tokens is None else self.counted_tokens
+
+    @cached_property
+    def countable_bytes(self) -> int:
+        """UTF-8 bytes with an image at what it counts: no prompt has more tokens."""
+        return self._text_bytes(image_bytes=IMAGE_BYTES)
 
     def _text_bytes(self, *, image_bytes: int | None) -> int:
-        beside = {
-            name: value for name, value in self.fields.items() if name in ("tools", "response_format", "functions")
-        }
+        beside = {name: value for name, value in self.fields.items() if name in BESIDE_MESSAGES}
         overhead = MESSAGE_OVERHEAD_BYTES * len(self.messages)
         return overhead + sum(_size(part, image_bytes) for part in (*map(_without_role, self.messages), beside))
 
@@ -96,7 +107,7 @@ def _size(value: object, image_bytes: int | None) -> int:
         return len(value.encode("utf-8", "surrogatepass"))
     if isinstance(value, Mapping):
         inside = sum(_size(name, None) + _size(inner, image_bytes) for name, inner in value.items())
-        if value.get("type") in ("image_url", "input_image", "image"):
+        if value.get("type") in IMAGES:
             return max(inside, IMAGE_BYTES) if image_bytes is None else image_bytes
         return inside
     if isinstance(value, list | tuple):

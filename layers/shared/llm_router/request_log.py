@@ -1,17 +1,21 @@
-"""One line in the log for each request, and an id on each response."""
+"""One line in the log for each request, and an id on each response, on that to a fault of our own too."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llm_router import http_responses
+from llm_router.errors import InternalError
 from llm_router.usage import UsageRecord
 
 ID_HEADER = "x-request-id"
+FAULT = "Something went wrong in the router. It has been logged."
 
 
 class RequestLog:
@@ -27,37 +31,49 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         started_s = time.monotonic()
-        status, request_id = 0, self._new_id()
-
-        async def noting(message: Message) -> None:
-            nonlocal status, request_id
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(raw=list(message["headers"]))
-                request_id = headers.setdefault(ID_HEADER, request_id)
-                message = {**message, "headers": headers.raw}
-            await send(message)
-
+        line = _Line(send, self._new_id())
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, line.send)
         except Exception:
-            status = 500  # what is sent further out
-            raise
+            self._logger.exception("internal error", event="internal_error", request_id=line.request_id)
+            scope.setdefault("state", {})["error_code"] = InternalError.code
+            if line.status:  # what has begun must not end as if it were whole
+                raise
+            await http_responses.failed(InternalError(FAULT))(scope, receive, line.send)
         finally:
-            latency_ms = round((time.monotonic() - started_s) * 1000)
-            state = scope.get("state", {})
-            self._logger.info(
-                "request",
-                extra={
-                    "event": "request",
-                    "path": _known_path(scope),
-                    "status": status,
-                    "latency_ms": latency_ms,
-                    "request_id": request_id,
-                    "error_code": state.get("error_code") or ("internal_error" if status == 500 else None),
-                    **_told(state.get("record")),
-                },
-            )
+            self._note(scope, line, latency_ms=round((time.monotonic() - started_s) * 1000))
+
+    def _note(self, scope: Scope, line: _Line, *, latency_ms: int) -> None:
+        state = scope.get("state", {})
+        self._logger.info(
+            "request",
+            extra={
+                "event": "request",
+                "path": _known_path(scope),
+                "status": line.status,
+                "latency_ms": latency_ms,
+                "request_id": line.request_id,
+                "error_code": state.get("error_code"),
+                **_told(state.get("record")),
+            },
+        )
+
+
+@dataclass(slots=True)
+class _Line:
+    """The way to the caller: what was sent on it, and under which id."""
+
+    to_caller: Send
+    request_id: str
+    status: int = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(raw=list(message["headers"]))
+            self.request_id = headers.setdefault(ID_HEADER, self.request_id)
+            message = {**message, "headers": headers.raw}
+        await self.to_caller(message)
 
 
 def _known_path(scope: Scope) -> str:

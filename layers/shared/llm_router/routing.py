@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -43,13 +44,16 @@ THE_REQUESTS_OWN = frozenset(
 class Facts:
     """What the fleet has seen of a candidate lately; None and 1 where nothing is known.
 
-    `latency_ms` is the median of its answers, `slow_ms` the 95th percentile.
+    `latency_ms` is the median of its answers, `slow_ms` the 95th percentile. `token_factor` is how many tokens it
+    counts where the router counts one, `cached_share` the part of its prompts' tokens that it had in its cache.
     """
 
     latency_ms: float | None = None
     slow_ms: float | None = None
     success_rate: float = 1.0
     completion_tokens: int = TYPICAL_COMPLETION_TOKENS
+    token_factor: float = 1.0
+    cached_share: float = 0.0
 
 
 UNKNOWN_FACTS = Facts()
@@ -142,7 +146,12 @@ def expected_tokens(candidate: Candidate, prompt: Prompt, facts: Facts = UNKNOWN
     """The prompt's, and as many as the candidate typically answers with, within what it may answer with."""
     caps = (prompt.max_tokens, candidate.max_output_tokens, candidate.context_window)
     completion = min([facts.completion_tokens, *(cap for cap in caps if cap is not None)])
-    return TokenUsage(prompt=prompt.estimated_tokens, completion=completion * prompt.choices)
+    return TokenUsage(prompt=prompt_tokens(prompt, facts), completion=completion * prompt.choices)
+
+
+def prompt_tokens(prompt: Prompt, facts: Facts) -> int:
+    """As the candidate will count them, as far as it is known how it does."""
+    return math.ceil(prompt.estimated_tokens * facts.token_factor)
 
 
 def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings) -> Excluded | None:
@@ -154,7 +163,8 @@ def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings)
         return Excluded(candidate, reason, lacking=missing)
     if _is_too_dear(candidate, prompt.wishes, surroundings.now):
         return Excluded(candidate, Exclusion.MAX_PRICE)
-    if candidate.context_window is not None and prompt.estimated_tokens > candidate.context_window:
+    facts = surroundings.facts.get(candidate.name, UNKNOWN_FACTS)
+    if candidate.context_window is not None and prompt_tokens(prompt, facts) > candidate.context_window:
         return Excluded(candidate, Exclusion.CONTEXT_WINDOW)
     if (until := health.closed_until(surroundings.now)) is not None:
         is_probed = not health.is_open(surroundings.now)

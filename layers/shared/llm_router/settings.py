@@ -32,6 +32,7 @@ class Settings:
     ledger_table: str
     state_table: str
     providers_file: str
+    vocabulary_dir: str
     page_bucket: str | None
     page_dir: str
     key_source: KeySource
@@ -52,6 +53,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         ledger_table=reader.text("LEDGER_TABLE"),
         state_table=reader.text("STATE_TABLE"),
         providers_file=reader.text("PROVIDERS_FILE", "/opt/providers.yaml"),
+        vocabulary_dir=reader.text("VOCABULARY_DIR", "/opt/vocabulary"),
         page_bucket=environ.get("PAGE_BUCKET") or None,
         page_dir=reader.text("PAGE_DIR", "/opt/page"),
         key_source=reader.parsed("PROVIDER_KEYS", "ssm", KeySource, "ssm or environment"),

@@ -19,12 +19,11 @@ def bucket(latency_ms: float) -> int:
 
 
 def quantile_ms(counts: Mapping[int, int], q: float) -> float | None:
-    """The latency below which a share `q` of the counted ones lies; None for an empty sketch."""
-    total = sum(counts.values())
-    rank = q * (total - 1)
+    """By nearest rank: the least latency with at least a share `q` of all at or below it; None for an empty sketch."""
+    rank = q * sum(counts.values())
     seen = 0
     for number in sorted(counts):
         seen += counts[number]
-        if seen > rank:
+        if counts[number] and seen >= rank:
             return 2 * math.pow(GAMMA, number) / (GAMMA + 1)
     return None

@@ -55,7 +55,7 @@ class Reading:
     provider took the request without refusing it; `arrived_bytes` is how much text had come by then. `is_counted_whole`
     is false for tokens reported before the answer's end. `usd_reported` is what the provider says it charged, all fees
     included; `fees` whether it reports the use of what is charged beside tokens, None where it says nothing of it;
-    `service_tier` how it says it served.
+    `service_tier` how it says it served. `counted` are the router's own counts for an answer without any.
     """
 
     outcome: Outcome
@@ -63,6 +63,7 @@ class Reading:
     model: str | None = None
     completion: Mapping[str, object] = field(default_factory=dict, compare=False)
     tokens: TokenUsage | None = None
+    counted: TokenUsage | None = None
     may_be_billed: bool = False
     arrived_bytes: int = 0
     is_counted_whole: bool = True

@@ -115,6 +115,38 @@ class Attempt:
         return f"{self.provider}/{self.model}"
 
 
+class TrimKind(StrEnum):
+    """What prompt optimization did: took out what means nothing, made the prompt fit, or kept a cached beginning."""
+
+    SAFE = "safe"
+    TRIM = "trim"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Trimming:
+    """What became of a request's prompt before it was sent, in tokens of o200k_base; estimated from bytes where they
+    were not counted. `limit` is what it was made to fit.
+
+    `saved_usd` is what the tokens that were left out would have cost at `usd_per_mtok`, the input price of the
+    candidate that served; None where none did or its price is not known.
+    """
+
+    kind: TrimKind
+    before: int
+    after: int
+    messages_gone: int = 0
+    passages_gone: int = 0
+    limit: int | None = None
+    is_estimated: bool = False
+    saved_usd: Decimal | None = None
+    usd_per_mtok: Decimal | None = None
+
+    @property
+    def tokens_gone(self) -> int:
+        return self.before - self.after
+
+
 class RecordState(StrEnum):
     """`corrected` is an unsettled record that another one replaces; it counts as it did, and the other nets it."""
 
@@ -138,9 +170,11 @@ class UsageRecord:
 
     `position` is its place in the journal and `request_id` the id that the caller saw; they differ only for a record
     that had to be inserted late. `error` is the code the caller got, None for an answer. `replaces` is the record as it
-    was counted before, where this one is a correction of an `unsettled` one. `baseline_usd` is what the served tokens
+    was counted before, where this one is a correction of an `unsettled` one; `corrected_at` is the position of that
+    correction, where this one is what it replaces. `baseline_usd` is what the served tokens
     would have cost on the route's baseline, None where it has none or that is unknown. `memory_mb` is that of the
-    Lambda function that served, None where none did.
+    Lambda function that served, None where none did. `trimming` is what was done to the prompt, None where nothing was;
+    `counted_tokens` what the prompt that was sent has by the router's own count, None where it did not count.
     """
 
     position: str
@@ -158,7 +192,10 @@ class UsageRecord:
     metadata: Mapping[str, str] = field(default_factory=dict)
     baseline_usd: Decimal | None = None
     memory_mb: int | None = None
+    trimming: Trimming | None = None
+    counted_tokens: int | None = None
     replaces: UsageRecord | None = None
+    corrected_at: str | None = None
 
     @property
     def served(self) -> Attempt | None:

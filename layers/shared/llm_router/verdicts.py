@@ -24,7 +24,7 @@ from llm_router.usage import Attempt, Outcome
 def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bool) -> RequestError:
     """`attempts` are all that failed; `in_time` says that the deadline would have allowed another."""
     if not attempts:
-        return _too_late() if plan.places and not in_time else _nothing_able(plan.excluded, now)
+        return _no_time_at_all() if plan.places and not in_time else _nothing_able(plan.excluded, now)
     suited = [attempt for attempt in attempts if attempt.outcome is not Outcome.UNSUITED]
     if not suited:
         param = attempts[0].param
@@ -74,7 +74,7 @@ def _nothing_able(excluded: Sequence[Excluded], now: datetime) -> RequestError:
     """Why no candidate was able, told so that the reader knows what to do."""
     reasons = {item.exclusion for item in excluded} - {Exclusion.NO_KEY}
     if reasons == {Exclusion.CONTEXT_WINDOW}:
-        return _too_long()
+        return _too_long(excluded)
     if reasons and reasons <= THE_REQUESTS_OWN:
         return _unservable(excluded)
     soonest = min((item.open_until for item in excluded if item.open_until), default=None)
@@ -91,8 +91,18 @@ def _unservable(excluded: Sequence[Excluded]) -> RequestError:
     return RefusedRequestError(f"What the request asks for leaves no candidate ({told}).", param="provider")
 
 
-def _too_long() -> RequestError:
-    return ContextLengthError("The prompt is too long for every model that could serve it.", param="prompt")
+def _too_long(excluded: Sequence[Excluded] = ()) -> RequestError:
+    windows = [item.candidate.context_window for item in excluded if item.candidate.context_window]
+    most = f" (at most {max(windows):,} tokens)" if windows else ""
+    return ContextLengthError(
+        f"The prompt is too long for every model that could serve it{most}. Shorten it, or send it with "
+        "optimize: trim to have it trimmed.",
+        param="prompt",
+    )
+
+
+def _no_time_at_all() -> RequestError:
+    return DeadlineExceededError("No time was left to ask a provider.")
 
 
 def _too_late() -> RequestError:

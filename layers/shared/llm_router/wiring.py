@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from aws_lambda_powertools import Logger
 from fastapi import FastAPI
@@ -13,11 +14,13 @@ from llm_router.catalogue import Catalogue
 from llm_router.client_keys import ClientKeys
 from llm_router.clock import Clock
 from llm_router.dispatcher import Dispatcher
+from llm_router.fitting import Fitter
 from llm_router.fleet import Fleet
 from llm_router.fleet_store import FleetStore
 from llm_router.overview import Overview
 from llm_router.provider_keys import EnvironmentKeys, KeyReader, ParameterStoreKeys
 from llm_router.settings import KeySource, Settings
+from llm_router.tokens import Tokenizer
 from llm_router.transport import Transport
 
 
@@ -40,6 +43,7 @@ def router(environ: Mapping[str, str]) -> FastAPI:
             fleet=fleet,
             ledger=found.ledger,
             transport=transport,
+            fitter=Fitter(Tokenizer(Path(read.vocabulary_dir), logger=logger)),
             clock=clock,
             logger=logger,
             memory_mb=read.memory_mb,

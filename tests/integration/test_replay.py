@@ -1,4 +1,4 @@
-"""`make restore-records`: what only the log holds comes into the ledger once, however often it is tried."""
+"""`llm-router replay`: what only the log holds comes into the ledger once, however often it is tried."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError
 
-from infra.deploy import restore_records
-from infra.deploy.restore_records import Fate
 from infra.local import processes, template
-from integration.conftest import open_books
+from infra.records import replay
+from infra.records.replay import Fate
+from integration.conftest import LOG_GROUPS, open_books
 from integration.records import attempt, pending, settled
 from integration.tables import LEDGER_TABLE
 from integration.test_emulator import emulator
@@ -47,9 +46,9 @@ def opened(ended):
 
 
 def restore(books, lines):
-    found = restore_records.records(lines)
+    found = replay.records(lines)
     assert found.damaged == ()
-    return list(restore_records.restore(found.records, books.ledger, retention=RETENTION, clock=books.clock))
+    return list(replay.restore(found.records, books.ledger, retention=RETENTION, clock=books.clock))
 
 
 def aggregate(books):
@@ -171,43 +170,14 @@ def test_only_records_that_could_not_be_settled_are_taken(books):
         json.dumps({"event": "request", "path": "ledger.unwritten"}),
         f"2026-11-24T12:00:01.000Z {line(ended)}",
     ]
-    assert restore_records.records(lines) == restore_records.Found(records=(ended,), damaged=())
+    assert replay.records(lines) == replay.Found(records=(ended,), damaged=())
 
 
 def test_damaged_lines_are_numbered_and_stop_no_other(books):
     ended = settled(pending(books), at=books.moving.at)
     unfinished = line(replace(ended, state=RecordState.PENDING))
     lines = [line(ended)[:-20], line(ended), '{"event": "ledger.unwritten"}', unfinished]
-    assert restore_records.records(lines) == restore_records.Found(records=(ended,), damaged=(1, 3, 4))
-
-
-@pytest.fixture
-def deployed(dynamodb, monkeypatch):
-    """A stack's description, tables and log groups, as far as the command asks for them."""
-    groups = ["/llm-router/dev/router", "/llm-router/dev/streaming"]
-    logs = boto3.client("logs")
-    for group in groups:
-        logs.create_log_group(logGroupName=group)
-        logs.create_log_stream(logGroupName=group, logStreamName="one")
-
-    class Stacks:
-        def describe_stacks(self, **asked):
-            if asked["StackName"] != "llm-router-dev":
-                raise ClientError({"Error": {"Code": "ValidationError", "Message": "does not exist"}}, "DescribeStacks")
-            outputs = {"LedgerTable": LEDGER_TABLE, "RouterLogs": groups[0], "StreamingLogs": groups[1]}
-            parameters = {"LedgerShards": "4", "RecordRetentionDays": "400"}
-            return {
-                "Stacks": [
-                    {
-                        "Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in outputs.items()],
-                        "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
-                    }
-                ]
-            }
-
-    clients = {"cloudformation": Stacks(), "dynamodb": dynamodb, "logs": logs}
-    monkeypatch.setattr(boto3.Session, "client", lambda _, service, **__: clients[service])
-    return logs
+    assert replay.records(lines) == replay.Found(records=(ended,), damaged=(1, 3, 4))
 
 
 def lost_now():
@@ -220,29 +190,40 @@ def lost_now():
     return settled(opened, at=past)
 
 
-def test_the_command_reads_both_log_groups_and_says_what_became_of_their_records(deployed, capsys):
+def test_the_command_reads_both_log_groups_and_says_what_became_of_their_records(stage, command_line):
     first, second = lost_now(), replace(lost_now(), request_id="another")
-    for group, one in [("/llm-router/dev/router", first), ("/llm-router/dev/streaming", second)]:
+    for group, one in zip(LOG_GROUPS, [first, second], strict=True):
         event = {"timestamp": round(datetime.now(UTC).timestamp() * 1000), "message": line(one)}
-        deployed.put_log_events(logGroupName=group, logStreamName="one", logEvents=[event])
-    assert restore_records.main(["--stage", "dev"]) == 0
-    assert f"2 {Fate.INSERTED.value}" in capsys.readouterr().out
-    assert restore_records.main(["--stage", "dev"]) == 0
-    assert f"2 {Fate.THERE.value}" in capsys.readouterr().out
+        stage.put_log_events(logGroupName=group, logStreamName="one", logEvents=[event])
+    told = command_line("replay")
+    assert (told.exit_code, told.stdout.count("2 records with the event ledger.unwritten")) == (0, 1)
+    assert "2 inserted" in told.stdout
+    assert "2 there" in command_line("replay").stdout
+    assert json.loads(command_line("replay", "--json").stdout)["there"] == 2
 
 
-def test_the_command_reads_a_file_and_fails_where_a_line_was_damaged(deployed, tmp_path, capsys):
-    del deployed
+def test_the_command_reads_a_file_and_fails_where_a_line_was_damaged(command_line, tmp_path):
     file = tmp_path / "log-lines.jsonl"
     file.write_text(f"{line(lost_now())}\n{line(lost_now())[:-9]}\n")
-    assert restore_records.main(["--stage", "dev", "--file", str(file)]) == 1
-    told = capsys.readouterr()
-    assert f"1 {Fate.INSERTED.value}" in told.out
-    assert "passed over: 2" in told.err
+    told = command_line("replay", "--file", str(file))
+    assert told.exit_code == 1
+    assert "1 inserted" in told.stdout
+    assert "passed over: 2" in told.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--stage", "prod"], ["--stage", "dev", "--file", "no-such-file"]])
-def test_what_is_not_there_is_told_without_a_traceback(deployed, capsys, arguments):
-    del deployed
-    assert restore_records.main(arguments) == 1
-    assert "It is safe to run make restore-records again." in capsys.readouterr().err
+def test_a_ledger_that_cannot_be_written_is_told_with_what_to_do(command_line, dynamodb, tmp_path):
+    file = tmp_path / "log-lines.jsonl"
+    file.write_text(line(lost_now()))
+    dynamodb.delete_table(TableName=LEDGER_TABLE)
+    told = command_line("replay", "--file", str(file))
+    assert told.exit_code == 1
+    assert "It is safe to run llm-router replay again." in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stage", "code"), [((), "prod", 1), (("--file", "no-such-file"), "dev", 2)], ids=["stage", "file"]
+)
+def test_what_is_not_there_is_told_without_a_traceback(command_line, arguments, stage, code):
+    told = command_line("replay", *arguments, stage=stage)
+    assert told.exit_code == code
+    assert "Error: " in told.stderr

@@ -1,0 +1,287 @@
+"""`trim` and `safe` over whole chats: what stays to the letter, what goes first, and that it fits and is no shorter."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from llm_router import chat_texts, cutting, optimization, passages
+from llm_router.optimization import EARLIER_GONE, OVERSIZED_TOKENS, Fate
+from llm_router.passages import Kind
+from llm_router.prompt_sizes import message_tokens
+from unit.test_passages import DOCUMENTS
+from unit.test_tokens import TOKENIZER
+
+WORDS = st.text(alphabet="abcdefgh ,.\n", min_size=1, max_size=60)
+SENTENCES = st.sampled_from(
+    [
+        "The carp is a shy fish that lives for long. ",
+        "A router sends each request to whoever is able. ",
+        "It rained all day in the valley, and nobody came. ",
+        "Numbers like 3,141 or 2026-11-23 are counted in pieces. ",
+        "漢字のある文。",
+        "\n\n",
+        "\n",
+        "\n| a | b |\n|---|---|\n| 1 | 2 |\n\n",
+        "\n```python\nprint('whole')\n```\n",
+        '\n{"json": [1, 2, 3], "is": "whole"}\n\n',
+        "\ud800 half a character ",
+    ]
+)
+LONG = st.lists(SENTENCES, min_size=40, max_size=120).map("".join)
+CONTENT = WORDS | LONG
+PARTS = st.lists(
+    st.one_of(
+        CONTENT.map(lambda text: {"type": "text", "text": text}),
+        st.just({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+def said(role, content):
+    return st.builds(lambda text: [{"role": role, "content": text}], content)
+
+
+@st.composite
+def called(draw):
+    name = draw(st.uuids()).hex
+    arguments = json.dumps({"query": draw(WORDS)})
+    call = {"id": name, "type": "function", "function": {"name": "look", "arguments": arguments}}
+    return [
+        {"role": "assistant", "content": draw(st.none() | WORDS), "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": name, "content": draw(CONTENT)},
+    ]
+
+
+TURN = st.tuples(said("user", CONTENT | PARTS), st.lists(called(), max_size=2), said("assistant", CONTENT))
+
+
+def flat(turn):
+    asked, calls, answered = turn
+    return [*asked, *(message for call in calls for message in call), *answered]
+
+
+@st.composite
+def chats(draw):
+    """A system message or none, turns, the last user message, and what was done for it so far."""
+    first = draw(st.lists(said("system", CONTENT), max_size=1))
+    past = draw(st.lists(TURN, max_size=4))
+    asked = draw(said("user", CONTENT | PARTS))
+    steps = draw(st.lists(called(), max_size=3))
+    return [m for part in (*first, *map(flat, past), asked, *steps) for m in part]
+
+
+def tokens(messages):
+    return sum(message_tokens(message, TOKENIZER.count) for message in messages)
+
+
+def trim(messages, limit):
+    return optimization.trim(messages, limit=limit, count=TOKENIZER.count)
+
+
+def last_user(messages):
+    return next(message for message in reversed(messages) if message["role"] == "user")
+
+
+SHARES = st.floats(0.05, 1.2)
+
+
+@settings(max_examples=150)
+@given(chats(), SHARES)
+def test_it_fits_and_what_must_stay_does(messages, share):
+    limit = int(tokens(messages) * share)
+    found = trim(messages, limit)
+    if found is None:
+        return
+    assert found.tokens == tokens(found.messages) <= limit
+    assert [m for m in found.messages if m["role"] == "system"] == [m for m in messages if m["role"] == "system"]
+    roles = [found.messages[at]["role"] for at in range(len(found.messages)) if found.sources[at] in found.sources]
+    assert len(found.fates) == len(messages)
+    assert len(found.sources) == len(roles)
+    assert [m["role"] for m in found.messages] == [messages[at]["role"] for at in found.sources]
+
+
+@settings(max_examples=150)
+@given(chats(), SHARES)
+def test_the_last_user_message_is_cut_only_when_all_else_is_gone(messages, share):
+    found = trim(messages, int(tokens(messages) * share))
+    if found is None:
+        return
+    if last_user(found.messages) != last_user(messages):
+        place = max(at for at, message in enumerate(messages) if message["role"] == "user")
+        assert all(found.fates[at] is Fate.GONE for at in range(place) if messages[at]["role"] != "system")
+        assert found.fates[place] is Fate.CUT
+        before, after = ("\n".join(chat_texts.texts(last_user(m))) for m in (messages, found.messages))
+        assert after[:20] == before[:20] or cutting.MARK in after[:24]
+
+
+@settings(max_examples=150)
+@given(chats(), SHARES)
+def test_trimming_twice_is_trimming_once(messages, share):
+    limit = int(tokens(messages) * share)
+    found = trim(messages, limit)
+    assume(found is not None)
+    assert trim(found.messages, limit).messages == found.messages
+
+
+@settings(max_examples=150)
+@given(chats(), SHARES)
+def test_the_oldest_go_first(messages, share):
+    """Of the turns before the question, and of the steps after it."""
+    found = trim(messages, int(tokens(messages) * share))
+    assume(found is not None)
+    asked = max(at for at, message in enumerate(messages) if message["role"] == "user")
+    for places in (range(asked), range(asked + 1, len(messages))):
+        gone = [found.fates[at] is Fate.GONE for at in places if messages[at]["role"] != "system"]
+        assert all(before or not after for before, after in pairwise(gone))
+
+
+@settings(max_examples=150)
+@given(chats(), SHARES)
+def test_calls_and_their_results_stay_or_go_together(messages, share):
+    found = trim(messages, int(tokens(messages) * share))
+    assume(found is not None)
+    calls = [call["id"] for m in found.messages for call in m.get("tool_calls", ())]
+    results = [m["tool_call_id"] for m in found.messages if m["role"] == "tool"]
+    assert calls == results
+    before = {call["id"]: call for m in messages for call in m.get("tool_calls", ())}
+    assert all(before[call["id"]] == call for m in found.messages for call in m.get("tool_calls", ()))
+
+
+@settings(max_examples=150)
+@given(chats(), SHARES)
+def test_what_stays_whole_stays_or_goes(messages, share):
+    """No fence, table or JSON value is there in part."""
+    found = trim(messages, int(tokens(messages) * share))
+    assume(found is not None)
+
+    def whole(texts):
+        kinds = (Kind.FENCE, Kind.JSON, Kind.TABLE)
+        found = {each.text.strip() for text in texts for each in passages.passages(text) if each.kind in kinds}
+        return found - {cutting.MARK, EARLIER_GONE}
+
+    before = whole(text for m in messages for text in chat_texts.texts(m))
+    after = "\n".join(text for m in found.messages for text in chat_texts.texts(m))
+    assert after.count("```python") == after.count("print('whole')\n```")
+    assert after.count("|---|---|") == after.count("| 1 | 2 |")
+    assert whole(text for m in found.messages for text in chat_texts.texts(m)) <= before
+
+
+@settings(max_examples=100)
+@given(st.lists(TURN, min_size=1, max_size=6), WORDS, SHARES)
+def test_no_more_goes_than_has_to(turns, question, share):
+    """Less than one more turn or passage would fit beside what stays."""
+    messages = [*(m for turn in turns for m in flat(turn)), {"role": "user", "content": question}]
+    limit = int(tokens(messages) * share)
+    found = trim(messages, limit)
+    assume(found is not None and found.tokens < tokens(messages))
+    slack = limit - found.tokens
+    gone = [tokens(flat(turn)) for turn in turns]
+    pieces = [piece.text for m in messages for text in chat_texts.texts(m) for piece in passages.passages(text)]
+    largest_passage = max(map(TOKENIZER.count, pieces))
+    assert slack <= max(*gone, largest_passage, 0) + 20
+
+
+@given(LONG, st.integers(60, 2000))
+def test_a_single_long_message_keeps_its_beginning_and_end_and_as_much_between_as_fits(text, limit):
+    messages = [{"role": "user", "content": f"Look at this.\n\n{text}\n\nWhat of the carp?"}]
+    found = trim(messages, limit)
+    if found is None:
+        return
+    content = found.messages[0]["content"]
+    assert content.startswith("Look at this.")
+    assert content.endswith("What of the carp?")
+    assert (cutting.MARK in content) is (found.passages_gone > 0)
+    assert found.tokens <= limit
+
+
+def test_a_mark_stands_where_turns_went_and_the_roles_go_on_alternating():
+    turns = [
+        message
+        for number in range(20)
+        for message in (
+            {"role": "user", "content": f"Question {number}" + " word" * 30},
+            {"role": "assistant", "content": f"Answer {number}" + " word" * 30},
+        )
+    ]
+    asked = {"role": "user", "content": "And now?"}
+    found = trim([{"role": "system", "content": "Be brief."}, *turns, asked], 400)
+    assert [m["content"] for m in found.messages[:3]] == ["Be brief.", EARLIER_GONE, cutting.MARK]
+    assert [m["role"] for m in found.messages[1:]] == ["user", "assistant"] * (len(found.messages) // 2 - 1) + ["user"]
+    assert found.messages[3:] == (*turns[-(len(found.messages) - 4) :], asked)
+
+
+def test_a_mark_stands_before_the_step_that_comes_after_steps_that_went():
+    def step(name):
+        call = {"id": name, "type": "function", "function": {"name": "look", "arguments": "{}"}}
+        result = {"role": "tool", "tool_call_id": name, "content": f" {name}" * 200}
+        return [{"role": "assistant", "content": None, "tool_calls": [call]}, result]
+
+    messages = [{"role": "user", "content": "Find it."}, *step("a"), *step("b"), *step("c")]
+    found = trim(messages, tokens(messages) * 2 // 3 + 20)
+    assert [message["role"] for message in found.messages] == ["user", "assistant", "tool", "assistant", "tool"]
+    assert found.messages[1]["content"] == cutting.MARK
+    assert found.messages[1]["tool_calls"] == messages[3]["tool_calls"]
+
+
+def test_the_text_that_is_asked_about_is_cut_rather_than_dropped():
+    document = "\n\n".join(f"Section {number}. " + "Nothing of note is told here. " * 8 for number in range(60))
+    document = document.replace("Section 41. ", "Section 41. The bridge was closed in spring. ")
+    messages = [
+        {"role": "user", "content": document},
+        {"role": "assistant", "content": "I have read it."},
+        {"role": "user", "content": "When was the bridge closed?"},
+    ]
+    found = trim(messages, 800)
+    assert found.fates == (Fate.CUT, Fate.WHOLE, Fate.WHOLE)
+    assert "The bridge was closed in spring." in found.messages[0]["content"]
+
+
+def test_what_must_stay_and_is_too_much_is_refused():
+    messages = [{"role": "system", "content": "word " * 500}, {"role": "user", "content": "Hello"}]
+    assert trim(messages, 300) is None
+
+
+def test_images_stay_with_their_message():
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    text = {"type": "text", "text": "A long story. " * 500 + "\n\nWhat is it about?"}
+    found = trim([{"role": "user", "content": [image, text]}], 2000)
+    assert found.messages[0]["content"][0] == image
+    assert OVERSIZED_TOKENS < found.tokens <= 2000
+
+
+@given(chats())
+def test_safe_leaves_system_and_last_user_messages_to_the_letter(messages):
+    found = optimization.safe(messages)
+    assume(len([m for m in messages if m["role"] != "system"]) > 1)
+    assert last_user(found) == last_user(messages)
+    assert [m for m in found if m["role"] == "system"] == [m for m in messages if m["role"] == "system"]
+    assert optimization.safe(found) == found
+
+
+@given(DOCUMENTS)
+def test_safe_cleans_between_the_ends_of_a_single_message(text):
+    (found,) = optimization.safe([{"role": "user", "content": text}])
+    blocks = [each.text for each in passages.blocks(text)]
+    if len(blocks) > 1:
+        assert found["content"].startswith(blocks[0])
+        assert found["content"].endswith(blocks[-1])
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", [], [{"type": "image_url", "image_url": {"url": "x"}}], [{"type": "text"}]]
+)
+def test_messages_without_text_are_no_obstacle(content):
+    messages = [
+        {"role": "user", "content": "word " * 600},
+        {"role": "assistant", "content": content},
+        {"role": "user", "content": "Well?"},
+    ]
+    assert trim(messages, 300).tokens <= 300
+    assert optimization.safe(messages)[1] == messages[1]
