@@ -31,7 +31,7 @@ def test_a_second_format_is_known_by_its_address_alone():
 
 
 def test_groq_is_spared_the_parameters_it_refuses():
-    assert registry.PROVIDERS["groq"].dropped_parameters == {"logit_bias"}
+    assert registry.PROVIDERS["groq"].refused_parameters == {"logit_bias", "logprobs", "top_logprobs"}
     assert registry.PROVIDERS["groq"].lacks == {Feature.LOGPROBS, Feature.SEVERAL_CHOICES}
 
 

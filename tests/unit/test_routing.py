@@ -191,6 +191,28 @@ def test_a_candidate_is_left_out_with_its_reason(left_out, changes, expected):
     assert reasons(made) == {"groq/llama": expected}
 
 
+PICKY = replace(
+    candidate("groq/llama"),
+    provider=replace(candidate("groq/llama").provider, refused_parameters=frozenset({"logit_bias", "stream_options"})),
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "lacking"),
+    [
+        (prompt(fields={"logit_bias": {"1": -100}}), {"logit_bias"}),
+        (prompt(stream_options={"include_obfuscation": True}), {"stream_options"}),
+        (prompt(fields={"logit_bias": {}}), None),
+        (prompt(fields={"logit_bias": None, "seed": 0}), None),
+        (prompt(stream_options={"include_obfuscation": False}), None),
+    ],
+)
+def test_who_refuses_a_parameter_that_asks_for_something_is_left_out(asked, lacking):
+    made = plan(PICKY, candidate("openai/gpt"), asked=asked)
+    assert [item.lacking for item in made.excluded] == ([lacking] if lacking else [])
+    assert all(item.exclusion is Exclusion.LACKS_FEATURE for item in made.excluded)
+
+
 def test_a_candidate_that_needs_no_key_is_not_left_out_for_having_none():
     assert names(plan(candidate("ollama/qwen", auth=KEYLESS), keys=set())) == ["ollama/qwen"]
 

@@ -6,6 +6,7 @@ import pytest
 
 from builders import NOW, attempt, candidate
 from llm_router import verdicts
+from llm_router.candidates import Feature
 from llm_router.health import OpenReason
 from llm_router.routing import Excluded, Exclusion, Place, Plan
 from llm_router.usage import Outcome
@@ -44,6 +45,13 @@ def verdict(*outcomes, excluded=(), in_time=True, places=(FIRST, SECOND), **of_a
 )
 def test_the_attempts_decide_on_the_error(outcomes, code):
     assert verdict(*outcomes).code == code
+
+
+def test_a_parameter_that_nobody_takes_is_named():
+    left_out = Excluded(FIRST, Exclusion.LACKS_FEATURE, lacking=frozenset({"logit_bias", Feature.TOOLS}))
+    told = verdict(excluded=[left_out])
+    assert (told.code, told.param) == ("invalid_request", "logit_bias")
+    assert told.message.endswith("can do: logit_bias, tools.")
 
 
 def test_a_request_that_suits_nobody_is_told_what_to_change():

@@ -324,7 +324,8 @@ class Dispatcher:
         )
 
     def _is_streamed(self, request: _Request, candidate: Candidate) -> bool:
-        return candidate.name not in self.unstreamed and Feature.AUDIO not in request.prompt.needs
+        refuses = candidate.name in self.unstreamed or "stream" in candidate.provider.refused_parameters
+        return not refuses and Feature.AUDIO not in request.prompt.needs
 
     def _streamed(self, request: _Request, candidate: Candidate) -> Streamed:
         if not self._is_streamed(request, candidate):

@@ -20,14 +20,14 @@ _BEARER = Auth(AuthKind.BEARER)
 
 @dataclass(frozen=True, slots=True)
 class KnownProvider:
-    """`dropped_parameters` are request fields that the provider answers with a 400 and that change little; `lacks` is
-    what none of its models can do. `reports_cost` says that its usage carries what it charged, all fees included.
-    `dialect` is its line in `adapters.openai_dialects`.
+    """`refused_parameters` are request fields that the provider answers with a 400; `lacks` is what none of its models
+    can do. `reports_cost` says that its usage carries what it charged, all fees included. `dialect` is its line in
+    `adapters.openai_dialects`.
     """
 
     base_url: str
     auth: Auth = _BEARER
-    dropped_parameters: frozenset[str] = frozenset()
+    refused_parameters: frozenset[str] = frozenset()
     output_cap_parameter: str | None = "max_tokens"
     first_token_timeout_s: float = FIRST_TOKEN_TIMEOUT_S
     lacks: frozenset[Feature] = frozenset()
@@ -46,10 +46,34 @@ PROVIDERS = {
     "groq": KnownProvider(
         "https://api.groq.com/openai/v1",
         # https://console.groq.com/docs/openai: "Currently Unsupported OpenAI Features"
-        dropped_parameters=frozenset({"logit_bias"}),
+        refused_parameters=frozenset({"logit_bias", "logprobs", "top_logprobs"}),
         lacks=frozenset({Feature.LOGPROBS, Feature.SEVERAL_CHOICES}),
     ),
-    "mistral": KnownProvider("https://api.mistral.ai/v1", dialect="mistral"),
+    "mistral": KnownProvider(
+        "https://api.mistral.ai/v1",
+        # OpenAI's fields that are none of its ChatCompletionRequest, which takes no others:
+        # https://github.com/mistralai/platform-docs-public (openapi.yaml)
+        refused_parameters=frozenset(
+            {
+                "audio",
+                "function_call",
+                "functions",
+                "logit_bias",
+                "logprobs",
+                "modalities",
+                "prompt_cache_retention",
+                "safety_identifier",
+                "seed",
+                "service_tier",
+                "store",
+                "top_logprobs",
+                "user",
+                "verbosity",
+                "web_search_options",
+            }
+        ),
+        dialect="mistral",
+    ),
     # A local server loads a model from disk before its first token.
     "ollama": KnownProvider("http://localhost:11434/v1", auth=Auth(AuthKind.NONE), first_token_timeout_s=60.0),
     "openai": KnownProvider(

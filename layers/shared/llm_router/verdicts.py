@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
+from llm_router.candidates import Feature
 from llm_router.errors import (
     AllProvidersFailedError,
     ContentFilterError,
@@ -84,9 +85,10 @@ def _nothing_able(excluded: Sequence[Excluded], now: datetime) -> RequestError:
 
 
 def _unservable(excluded: Sequence[Excluded]) -> RequestError:
-    lacking = sorted({feature.value for item in excluded for feature in item.lacking})
+    lacking = sorted({str(name) for item in excluded for name in item.lacking})
     if lacking:
-        return RefusedRequestError(f"No model that may serve this request can do: {', '.join(lacking)}.")
+        param = next((name for name in lacking if name not in list(Feature)), None)
+        return RefusedRequestError(f"No model that may serve this request can do: {', '.join(lacking)}.", param=param)
     told = ", ".join(f"{item.candidate.name}: {item.exclusion.value}" for item in excluded)
     return RefusedRequestError(f"What the request asks for leaves no candidate ({told}).", param="provider")
 

@@ -37,10 +37,10 @@ def build(
         candidate.provider.output_cap_parameter or prompt.output_cap_parameter: output_cap,
         **prompt.fields,
         **({} if streamed is Streamed.NO else {"stream": True}),
-        **({"stream_options": {"include_usage": True}} if streamed is Streamed.COUNTED else {}),
+        "stream_options": {**prompt.stream_options, "include_usage": True} if streamed is Streamed.COUNTED else None,
     }
-    dropped = candidate.provider.dropped_parameters
-    body = {name: value for name, value in fields.items() if value is not None and name not in dropped}
+    refused = candidate.provider.refused_parameters - prompt.parameters  # what asks for something is never left out
+    body = {name: value for name, value in fields.items() if value is not None and name not in refused}
     accept = "application/json" if streamed is Streamed.NO else "text/event-stream"
     headers = {"content-type": "application/json", "accept": accept, **_auth(candidate, key)}
     return UpstreamRequest(f"{candidate.provider.base_url}/chat/completions", headers, json_text.encode(body))
