@@ -498,6 +498,7 @@ def test_messages_go_upstream_as_they_came(start):
         {"role": "tool", "tool_call_id": "call_0", "content": "Rain."},
         {"role": "assistant", "content": "It rains.", "refusal": None, "x_note": {"a": [1]}},
         {"role": "user", "content": ""},
+        {"role": "user", "content": "And tomorrow?"},
     ]
     router = start(first=FIRST)
     assert router.ask(messages=messages).status_code == 200
@@ -678,6 +679,14 @@ def test_models_list_routes_and_candidates(start):
         ("first/model", "model"),
         ("second/model", "model"),
     ]
+
+
+def test_one_model_is_told_as_in_the_list_and_one_that_is_none_is_not_found(start):
+    client = start(first=FIRST).client
+    for model in client.get("/v1/models").json()["data"]:
+        assert client.get(f"/v1/models/{model['id']}").json() == model
+    nobody = client.get("/v1/models/first/nobody")
+    assert (nobody.status_code, nobody.json()["error"]["code"]) == (404, "not_found")
 
 
 def test_a_hundred_thousand_wrong_messages_are_one_error(start):

@@ -204,6 +204,10 @@ def test_either_limit_caps_the_answer_and_the_newer_one_wins(body, cap, spelling
     assert not {"max_tokens", "max_completion_tokens"} & found.fields.keys(), "sent under the provider's own name"
 
 
+def test_metadata_may_be_as_long_as_openais():
+    assert prompt(metadata={"n" * 64: "x" * 512}).metadata == {"n" * 64: "x" * 512}
+
+
 def test_metadata_is_kept_here_and_handed_on_only_to_be_stored():
     assert prompt(metadata={"team": "a"}).metadata == {"team": "a"}
     assert "metadata" not in prompt(metadata={"team": "a"}).fields
@@ -259,6 +263,35 @@ def test_a_message_without_content_gets_none():
     assert prompt(messages=[message]).messages == (message,)
 
 
+IMAGE_ALONE = [{"role": "user", "content": [IMAGE]}]
+CALLED = {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1"}]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"content": None}, {}, {"content": ""}, {"content": " \n"}, {"content": []}, {"content": [{"type": "text"}]}],
+)
+def test_a_user_who_says_nothing_is_refused(content):
+    with pytest.raises(InvalidRequestError) as refused:
+        prompt(messages=[*HELLO, {"role": "user", **content}])
+    assert refused.value.param == "messages"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        IMAGE_ALONE,
+        [*HELLO, CALLED, {"role": "tool", "tool_call_id": "call_1", "content": ""}],
+        [{"role": "user", "content": ""}, *HELLO],
+        [{"role": "system", "content": "Say something."}],
+        [{"role": "developer", "content": ""}],
+        [{"role": "user", "content": [{"type": "file", "file": {}}]}],
+    ],
+)
+def test_others_may_be_silent_and_so_may_the_user_before(messages):
+    assert prompt(messages=messages).messages == tuple(messages)
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -289,6 +322,7 @@ def test_a_message_without_content_gets_none():
         ({"provider": {"max_price": {"prompt": -1}}}, "provider.max_price.prompt"),
         ({"provider": {"max_price": {"completion": "NaN"}}}, "provider.max_price.completion"),
         ({"metadata": {"team": 1}}, "metadata.team"),
+        ({"metadata": {"team": "x" * 513}}, "metadata.team"),
         ({"metadata": {f"name{number}": "" for number in range(17)}}, "metadata"),
     ],
 )

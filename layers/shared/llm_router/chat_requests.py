@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
 
 from llm_router import request_faults
 from llm_router.candidates import Feature, Optimize, Strategy
+from llm_router.errors import InvalidRequestError
 from llm_router.http_requests import Metadata, NullIsAbsent, Text, Tokens
 from llm_router.prompts import NO_WISHES, Prompt
 from llm_router.provider_wishes import ProviderWishes
@@ -102,6 +103,8 @@ class ChatRequest(BaseModel):
         return {name: value for name, value in said.items() if value is not None or name not in ("model", "models")}
 
     def as_prompt(self) -> Prompt:
+        if any(found.role == "user" for found in self.messages) and not _has_content(_last_of_the_user(self.messages)):
+            raise InvalidRequestError("The last user message in messages must not be empty.", param="messages")
         fields = self.model_dump(exclude_unset=True, exclude=set(OURS))
         if fields.get("store"):
             fields["metadata"] = self.metadata
@@ -129,6 +132,17 @@ class ChatRequest(BaseModel):
     @property
     def wants_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
+
+
+def _last_of_the_user(messages: Sequence[ChatMessage]) -> ChatMessage:
+    return next(found for found in reversed(messages) if found.role == "user")
+
+
+def _has_content(found: ChatMessage) -> bool:
+    """Text that is more than white space, or a part that is no text."""
+    if not isinstance(found.content, list):
+        return bool((found.content or "").strip())
+    return any(part.get("type") != "text" or str(part.get("text") or "").strip() for part in found.content)
 
 
 def _needs(fields: Mapping[str, Any], messages: tuple[Mapping[str, Any], ...]) -> Iterator[Feature]:

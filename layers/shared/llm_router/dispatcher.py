@@ -140,10 +140,10 @@ class Dispatcher:
         )
         return await self._serve(request, self._new_record(request, key_id, surroundings.now))
 
-    async def plan(self, prompt: Prompt) -> tuple[Fitted, routing.Plan]:
+    async def plan(self, prompt: Prompt, *, deadline: Deadline) -> tuple[Fitted, routing.Plan]:
         """What `answer` would send and try, in which order and why, without doing it. Raises InvalidRequestError."""
         route = self._route(prompt)
-        _, surroundings = await self._surroundings(route, time_s=None)
+        _, surroundings = await self._surroundings(route, time_s=deadline.seconds(route) - SETTLING_S)
         fitted = await self.fitter.fitted(prompt, route, surroundings)
         return fitted, routing.plan(fitted.prompt, route, surroundings)
 

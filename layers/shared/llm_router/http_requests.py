@@ -43,7 +43,7 @@ def _number(value: object) -> object:
 
 Tokens = Annotated[StrictInt, Field(ge=1, le=TOKENS_AT_MOST)]
 _MetadataName = Annotated[StrictStr, Field(min_length=1, max_length=64)]
-_MetadataValue = Annotated[StrictStr, Field(max_length=256)]
+_MetadataValue = Annotated[StrictStr, Field(max_length=512)]
 
 Metadata = Annotated[dict[_MetadataName, _MetadataValue], Field(max_length=16)]
 

@@ -232,6 +232,8 @@ def _ranked(
         name = item.candidate.provider.name
         return order.index(name) if name in order else len(order)
 
+    usual_ms = _usual_latency_ms([facts(candidate) for candidate in able])
+
     def by_strategy(item: Place) -> tuple[bool, Decimal | float, float]:
         known = facts(item.candidate)
         is_slow = _is_too_slow(known, surroundings.time_s)
@@ -239,11 +241,17 @@ def _ranked(
             usd = Decimal("Infinity") if item.expected_usd is None else item.expected_usd
             return (is_slow, usd, -known.success_rate)
         if strategy is Strategy.FASTEST:
-            return (is_slow, float("inf") if known.latency_ms is None else known.latency_ms, -known.success_rate)
+            return (is_slow, usual_ms if known.latency_ms is None else known.latency_ms, -known.success_rate)
         return (False, 0.0, 0.0)
 
     places = sorted((place(candidate) for candidate in able), key=by_strategy)
     return tuple(sorted(places, key=by_wish))
+
+
+def _usual_latency_ms(facts: Sequence[Facts]) -> float:
+    """What a candidate is taken for of which nothing is known: put last, it might never be asked, and never known."""
+    known = sorted(found.latency_ms for found in facts if found.latency_ms is not None)
+    return (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2 if known else 0.0
 
 
 def _is_too_slow(facts: Facts, time_s: float | None) -> bool:
