@@ -54,12 +54,14 @@ def judge(body: Mapping[str, object], asked: Asked) -> Reading:
     parts = [openai_json.mapping(part) for part in found] if isinstance(found, list) else []
     text = completions.text(parts[0]) or "" if parts else ""
     failed = billed(body, has_text=bool(text))
-    if body.get("error") or openai_json.mapping(body.get("x_groq")).get("error") or len(parts) < max(asked.choices, 1):
+    if body.get("error") or openai_json.mapping(body.get("x_groq")).get("error") or not parts:
         return failed
     if any(finish_reasons.is_filtered(part.get("finish_reason")) for part in parts):
         return replace(failed, outcome=Outcome.CONTENT_FILTER)
     if not all(_is_whole(part, asked, failed.tokens) for part in parts):
         return failed
+    if len(parts) < asked.choices:  # it takes no notice of `n`, and answers whole to whoever asks for one
+        return replace(failed, outcome=Outcome.UNSUITED)
     if failed.tokens is None:  # what can't be true is not handed on either
         body = {name: value for name, value in body.items() if name != "usage"}
     model = body.get("model")
