@@ -11,7 +11,7 @@ from infra.cli import options, tables
 from infra.cli.routers import Router
 from infra.records import known
 from infra.records.known import Known
-from llm_router import figures, json_text
+from llm_router import figures, json_text, prompt_warnings
 from llm_router.usage import Attempt, RecordState, TokenUsage, UsageRecord
 
 
@@ -47,6 +47,8 @@ def _lines(found: Known) -> Iterator[str]:
             f"\nIts end came late and stands at {record.position}. Until then it counted as unsettled, "
             f"at {tables.shown(found.before.cost.usd)} USD; the correction takes that back."
         )
+    for warning in prompt_warnings.warnings(record.trimming):
+        yield f"\n{warning['message']}"
     for name, value in sorted(record.metadata.items()):
         yield tables.shown(f"metadata  {name} = {value}")
     yield ""

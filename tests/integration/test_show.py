@@ -14,7 +14,7 @@ from integration.records import CHEAP, STEADY, attempt, pending, settled
 from llm_router import json_text
 from llm_router.aggregator import ORPHAN_GRACE_S
 from llm_router.ledger import INSERT_WITHIN_S, SAFE_BEHIND_S
-from llm_router.usage import Cost, CostBasis, Outcome, RecordState, TokenUsage
+from llm_router.usage import Cost, CostBasis, Outcome, RecordState, TokenUsage, TrimKind, Trimming
 
 OVER_S = 28 + ORPHAN_GRACE_S + SAFE_BEHIND_S
 PAID, UPPER = Decimal("0.0003"), Decimal("0.01")
@@ -142,6 +142,15 @@ def test_the_command_follows_a_correction_and_says_what_counted_before(command_l
     assert f"as unsettled, at {UPPER} USD" in told
     document = json_text.decode(command_line("show", record.request_id, "--json").stdout.encode())
     assert (document["cost_usd"], document["replaced"]["cost_usd"]) == (PAID, UPPER)
+
+
+def test_what_was_cut_from_the_prompt_is_told(command_line, today):
+    trimmed = Trimming(TrimKind.TRIM, before=49_963, after=5_953, passages_gone=554, limit=6_000)
+    record = replace(pending(today), trimming=trimmed)
+    today.ledger.insert(record)
+    assert "trimmed from 49,963 to 5,953 tokens" in command_line("show", record.request_id).stdout
+    document = json_text.decode(command_line("show", record.request_id, "--json").stdout.encode())
+    assert document["trimming"]["passages_gone"] == 554
 
 
 @pytest.mark.parametrize("given_up", [False, True])

@@ -126,3 +126,11 @@ def test_a_hundred_thousand_times_the_same_is_cut_like_any_text(line):
     """Where a search began anew for each line, none of these would end."""
     text = line * 100_000
     assert "".join(found.text for found in passages.passages(text)) == text
+
+
+def test_a_text_of_very_many_lines_may_be_cut_anywhere_between_them_and_nothing_in_it_is_changed():
+    text = "```\na  \n\n\n\n```\n" * (passages.LINES_AT_MOST // 5)
+    found = passages.passages(text)
+    assert "".join(passage.text for passage in found) == text
+    assert {passage.kind for passage in found} == {Kind.OPEN_FENCE}
+    assert len(found) > len(text) // passages.LONG_PARAGRAPH

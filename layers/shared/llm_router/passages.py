@@ -20,6 +20,11 @@ PIECE = 400
 TINY = 20
 """Characters of a paragraph that is no passage by itself."""
 
+LINES_AT_MOST = 20_000
+"""Lines of a text in which blocks are looked for: each takes some 20 microseconds, thrice, and whoever has many short
+ones would take all of a request's time.
+"""
+
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6}\s")
 _TABLE_RULE = re.compile(r"\s*[|+]?\s*:?-{3,}[-:|+\s]*$")
@@ -78,8 +83,14 @@ def _with_tiny_joined(found: Iterator[Passage]) -> Iterator[Passage]:
 
 
 def blocks(text: str) -> Iterator[Passage]:
-    """Paragraphs with the blank lines after them, and what must stay whole."""
+    """Paragraphs with the blank lines after them, and what must stay whole.
+
+    A text of very many lines is taken for one that is cut between lines, and in which nothing is changed.
+    """
     lines = text.splitlines(keepends=True)
+    if len(lines) > LINES_AT_MOST:
+        yield Passage(text, Kind.OPEN_FENCE)
+        return
     ends = _Ends(lines)
     start = 0
     while start < len(lines):
