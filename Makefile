@@ -12,7 +12,7 @@ include infra/vocabulary/targets.mk
 
 .PHONY: help
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Set-up -----------------------------------------------------------------------------------------------------
 # `make run` installs what it runs, a tenth of what developers need; the rest comes on top when it is asked for.
@@ -90,6 +90,7 @@ prices-diff: setup  ## Print how the newest published prices differ from the cat
 include infra/bench/targets.mk
 include infra/browser/targets.mk
 include infra/emulated/targets.mk
+include infra/proof/targets.mk
 include infra/sam/targets.mk
 include infra/runtime/targets.mk
 include tests/clients/targets.mk

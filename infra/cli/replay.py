@@ -12,7 +12,7 @@ import click
 from infra.cli import options, tables
 from infra.cli.routers import Router
 from infra.records import replay as replays
-from infra.records.replay import EVENT, MEANINGS, Fate, Found
+from infra.records.replay import MEANINGS, STATES, Fate, Found
 from llm_router import json_text
 from llm_router.clock import Clock
 from llm_router.errors import StoreError
@@ -29,15 +29,17 @@ AGAIN = "It is safe to run llm-router replay again."
 @options.as_json
 @options.with_router
 def replay(router: Router, *, file: Path | None, as_json: bool) -> None:
-    """Settle the usage records that DynamoDB did not take, and that only the log holds.
+    """Put into the ledger what DynamoDB did not take, and only the log holds.
 
-    What is in the ledger already is left alone, so it may be run as often as you like, also while the router works.
-    Exit code 1 where a line was damaged.
+    Records are settled; openings of which nothing more was heard are given up at their upper estimate. What is in the
+    ledger already is left alone, so it may be run as often as you like, also while the router works. Exit code 1 where
+    a line was damaged.
     """
     found = replays.records(_lines(router, file))
     source = str(file) if file else router.log
     if not as_json:
-        click.echo(f"{tables.counted(len(found.records), 'record')} with the event {EVENT} in {source}.")
+        events = " or ".join(STATES)
+        click.echo(f"{tables.counted(len(found.records), 'record')} with the event {events} in {source}.")
     fates = _restored(router, found)
     click.echo(_document(fates, found) if as_json else _table(fates), nl=bool(as_json or fates))
     if found.damaged:

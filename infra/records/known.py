@@ -44,9 +44,11 @@ class Known:
 def of(books: Books, request_id: str) -> Known | None:
     """None where the ledger has no such request. Raises ValueError for what is no request id, and StoreError."""
     record, before = openings.one(books.ledger, request_id), None
-    if record and record.corrected_at:
+    while record and record.corrected_at:  # more than once, where the first correction was an estimate too
         correction = books.ledger.find(record.corrected_at)
-        record, before = (correction, record) if correction else (record, None)
+        if correction is None:
+            break
+        record, before = correction, record
     return Known(record, before, counted(record, books.checkpoints.current())) if record else None
 
 

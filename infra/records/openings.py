@@ -61,11 +61,14 @@ def _standing(ledger: Ledger, shard: int, span: Span) -> Iterator[UsageRecord]:
         yield from _corrected(ledger, together)
 
 
-def _corrected(ledger: Ledger, records: Sequence[UsageRecord]) -> Iterator[UsageRecord]:
-    pointers = [record.corrected_at for record in records if record.corrected_at]
-    corrections = {record.position: record for record in ledger.find_all(pointers)} if pointers else {}
-    for record in records:
-        yield corrections.get(record.corrected_at or "", record)
+def _corrected(ledger: Ledger, records: Sequence[UsageRecord]) -> list[UsageRecord]:
+    """Each as it now stands. A correction may be an estimate too, given up from the log, and corrected in its turn."""
+    standing, followed = list(records), set[str]()
+    while pointers := {at for record in standing if (at := record.corrected_at)} - followed:
+        followed |= pointers
+        found = {record.position: record for record in ledger.find_all(sorted(pointers))}
+        standing = [found.get(record.corrected_at or "", record) for record in standing]
+    return standing
 
 
 def _moved(ledger: Ledger, span: Span) -> Iterator[UsageRecord]:
@@ -73,7 +76,7 @@ def _moved(ledger: Ledger, span: Span) -> Iterator[UsageRecord]:
     for day in _days(span.since, span.until - timedelta(microseconds=1)):
         for together in _batches(ledger.moved(day, since=since, until=until)):
             found = {record.position: record for record in ledger.find_all(together)}
-            yield from (found[position] for position in together if position in found)
+            yield from _corrected(ledger, [found[position] for position in together if position in found])
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

@@ -105,6 +105,7 @@ def document(**changes: object) -> dict[str, object]:
             {"hour": "2026-11-23T02:00:00Z", "requests": 5, "failed": 0, "tokens": 1200, "cost": Decimal("0.0004")},
         ],
         "savings": {"usd": Decimal("0.0123"), "requests": 9, "formula": "the baseline's price less what was paid"},
+        "trimming": {"usd": Decimal("0.0022"), "requests": 2, "tokens": 44010, "formula": "tokens x input price"},
         "waste": {"usd": Decimal("0.0004"), "formula": "what failed attempts cost"},
         "infrastructure": {"usd": None, "requests": 0, "formula": "seconds x memory"},
         "routes": [group(route="auto"), group(route="fast", requests=4, failed=0, cost=None)],

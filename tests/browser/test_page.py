@@ -71,10 +71,11 @@ def test_each_route_key_and_tag_has_its_figures(opened):
     ]
 
 
-def test_savings_waste_and_infrastructure_stand_with_their_formulas(opened):
+def test_savings_trimming_waste_and_infrastructure_stand_with_their_formulas(opened):
     lines = opened(document()).locator("#balance-lines > div")
     assert [" ".join(line.split()) for line in lines.all_inner_texts()] == [
         "Savings $0.0123 over 9 requests the baseline's price less what was paid",
+        "Trimmed prompts $0.0022 over 2 requests, 44,010 tokens tokens x input price",
         "Waste $0.0004 what failed attempts cost",
         "Infrastructure No Lambda function has served yet. seconds x memory",
     ]
@@ -82,7 +83,7 @@ def test_savings_waste_and_infrastructure_stand_with_their_formulas(opened):
 
 @pytest.mark.parametrize("absent", [None, 7, "x", [None], {"usd": {}}])
 def test_without_groups_and_balance_their_panels_are_not_there(opened, absent):
-    names = ("routes", "keys", "tags", "savings", "waste", "infrastructure")
+    names = ("routes", "keys", "tags", "savings", "trimming", "waste", "infrastructure")
     page = opened(document(**dict.fromkeys(names, absent)))
     expect(tile(page, "Requests")).to_be_visible()
     expect(page.locator("#by-group")).to_be_hidden()

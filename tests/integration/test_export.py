@@ -101,6 +101,7 @@ STEPS = st.lists(
         st.tuples(st.just("open"), st.sampled_from([None, Decimal("0.02")]), st.sampled_from([None, 512])),
         st.tuples(st.just("lose"), st.sampled_from([None, Decimal("0.02")]), st.sampled_from([None, 512])),
         st.tuples(st.just("settle"), st.integers(0, 3), ENDS),
+        st.tuples(st.just("give up"), st.integers(0, 3)),
         st.tuples(st.just("wait"), st.sampled_from([1, INSERT_WITHIN_S + 1, OVER_S, 3601, 90_000])),
         st.just(("aggregate",)),
     ),
@@ -109,8 +110,10 @@ STEPS = st.lists(
 
 
 def run(books, steps):
-    """Requests open, or lose their opening; settle in time, late or never; the aggregation comes whenever it likes."""
-    under_way, opened = [], 0
+    """Requests open, or lose their opening; settle in time, late or never, or are given up from the log and settled
+    from there after all; the aggregation comes whenever it likes.
+    """
+    under_way, opened, from_log = [], 0, set()
     for name, *how in steps:
         if name in ("open", "lose"):
             record = replace(pending(books), baseline_usd=how[0], memory_mb=how[1], metadata={"team": 'a,"b"\n'})
@@ -120,7 +123,13 @@ def run(books, steps):
             opened += 1
         elif name == "settle" and how[0] < len(under_way):
             record = under_way.pop(how[0])
-            books.ledger.settle(settled(record, *how[1], at=books.moving.at))
+            settle = books.ledger.settle_from_log if record.request_id in from_log else books.ledger.settle
+            settle(settled(record, *how[1], at=books.moving.at))
+        elif name == "give up" and how[0] < len(under_way):
+            record = replace(under_way[how[0]], attempts=(attempt(CHEAP, Outcome.TIMEOUT),))
+            if books.moving.at > record.deadline_at + timedelta(seconds=ORPHAN_GRACE_S):
+                books.ledger.give_up_unopened(record)
+                from_log.add(record.request_id)
         elif name == "wait":
             books.moving.move(how[0])
         elif name == "aggregate":

@@ -59,41 +59,96 @@ def test_an_opening_that_arrives_after_the_settlement_does_not_undo_it(books):
     assert everything(books) == [ended]
 
 
-def slow_put(books, monkeypatch, meanwhile=lambda: None):
-    put = books.client.put_item
+def frozen_in(books, monkeypatch, operation, *, before=lambda: None, after=lambda: None):
+    """The first call of the operation lies around: what happens before it is applied, and before it is answered."""
+    call = getattr(books.client, operation)
 
-    def slowly(**arguments):
-        put(**arguments)
-        meanwhile()
-        books.moving.move(INSERT_WITHIN_S + 1)
+    def lying_around(**arguments):
+        monkeypatch.setattr(books.client, operation, call)
+        before()
+        try:
+            return call(**arguments)
+        finally:
+            after()
 
-    monkeypatch.setattr(books.client, "put_item", slowly)
+    monkeypatch.setattr(books.client, operation, lying_around)
 
 
-def test_an_opening_that_took_too_long_is_taken_back_and_its_settlement_makes_up_for_it(books, monkeypatch):
-    """Nobody knows of a second opening at another position, so it would count as a request of its own."""
+def test_an_opening_that_was_acknowledged_too_late_is_taken_back_and_its_settlement_makes_up_for_it(books, monkeypatch):
+    frozen_in(books, monkeypatch, "put_item", after=lambda: books.moving.move(INSERT_WITHIN_S + 1))
     record = pending(books)
-    with monkeypatch.context() as slow:
-        slow_put(books, slow)
-        with pytest.raises(StoreError):
-            books.ledger.insert(record)
+    with pytest.raises(StoreError):
+        books.ledger.insert(record)
     assert everything(books) == []
-    ended = settled(record, at=books.moving.at)
-    written = books.ledger.settle(ended)
-    assert everything(books) == [written]
-    assert written.request_id == record.request_id
-    with pytest.raises(StoreError):
-        books.ledger.insert(record)
+    written = books.ledger.settle(settled(record, at=books.moving.at))
+    assert written.position > record.position
     assert everything(books) == [written]
 
 
-def test_an_opening_that_took_too_long_does_not_take_its_settlement_with_it(books, monkeypatch):
+def test_an_opening_that_wakes_up_long_after_the_settlement_leaves_it_alone(books, monkeypatch):
+    """Lambda freezes a function whose answer is out, with all threads that nobody waits for any more."""
     record = pending(books)
     ended = settled(record, at=books.moving.at)
-    slow_put(books, monkeypatch, meanwhile=lambda: books.ledger.settle(ended))
-    with pytest.raises(StoreError):
-        books.ledger.insert(record)
+
+    def meanwhile():
+        books.ledger.settle(ended)
+        books.moving.move(300)
+
+    frozen_in(books, monkeypatch, "put_item", before=meanwhile)
+    books.ledger.insert(record)
     assert everything(books) == [ended]
+
+
+def test_a_settlement_that_froze_after_it_was_counted_is_not_counted_again(books, monkeypatch):
+    def meanwhile():
+        books.moving.move(300)
+        assert books.aggregator.run(limit_s=10).records == 1
+
+    ended = settled(pending(books, upper="0.5"), attempt(usd="0.002"), at=books.moving.at)
+    frozen_in(books, monkeypatch, "put_item", after=meanwhile)
+    books.ledger.settle(ended)
+    books.moving.move(300)
+    books.aggregator.run(limit_s=10)
+    assert (books.total()["requests"], books.total()["cost_usd"]) == (1, Decimal("0.002"))
+
+
+def test_a_note_that_arrives_after_that_of_a_later_attempt_changes_nothing(books):
+    record = pending(books)
+    books.ledger.insert(record)
+    second = replace(record, attempts=(attempt(outcome=Outcome.TIMEOUT),), trying=Trying(STEADY, Decimal("0.7")))
+    third = replace(second, attempts=(*second.attempts, attempt(STEADY)), trying=Trying(STEADY, Decimal("0.7")))
+    books.ledger.note_attempts(third)
+    books.ledger.note_attempts(second)
+    assert books.ledger.find(record.position) == third
+
+
+def test_a_note_of_an_attempt_that_can_neither_be_added_nor_inserted_in_time_is_an_error(books):
+    record = replace(pending(books), attempts=(attempt(outcome=Outcome.TIMEOUT),))
+    books.moving.move(INSERT_WITHIN_S + 1)
+    with pytest.raises(StoreError):
+        books.ledger.note_attempts(record)
+
+
+def test_an_orphan_is_given_up_with_all_that_was_noted_since_it_was_read(books):
+    record = pending(books, upper="0.01")
+    books.ledger.insert(record)
+    failed = attempt(usd="0.002")
+    noted = replace(record, attempts=(failed,), trying=Trying(STEADY, Decimal("0.7")))
+    books.ledger.note_attempts(noted)
+    assert books.ledger.give_up(record).cost.usd == Decimal("0.702")
+    assert books.ledger.find(record.position).attempts == (failed,)
+
+
+def test_an_opening_that_arrives_after_its_record_was_inserted_elsewhere_is_no_request(books):
+    record = pending(books)
+    books.moving.move(INSERT_WITHIN_S + 5)
+    written = books.ledger.settle(settled(record, at=books.moving.at))
+    ghost = {**journal_items.journal_key(record.position), **journal_items.record_values(record)}
+    books.client.put_item(TableName="ledger", Item=journal_items.to_item(ghost))
+    books.moving.move(300)
+    assert books.aggregator.run(limit_s=10).records == 1
+    assert books.total()["requests"] == 1
+    assert written in everything(books)
 
 
 def test_a_record_past_its_deadline_counts_at_its_upper_estimate(books):

@@ -160,7 +160,81 @@ def test_a_record_that_has_expired_or_would_at_once_is_refused(books):
     assert books.ledger.find(ended.position) is None
 
 
-def test_only_records_that_could_not_be_settled_are_taken(books):
+def unopened(books, *attempts):
+    """An opening, or the note of a further attempt, that the table did not acknowledge."""
+    return replace(pending(books, upper=str(UPPER)), attempts=attempts)
+
+
+def nothing_at_all(books, record):
+    del books, record
+
+
+def applied_all_the_same(books, record):
+    books.ledger.insert(replace(record, attempts=()))
+
+
+def known_without_its_last_attempt(books, record):
+    applied_all_the_same(books, record)
+    aggregate(books)
+
+
+@pytest.mark.parametrize("before", [nothing_at_all, applied_all_the_same, known_without_its_last_attempt])
+def test_what_only_an_opening_tells_of_counts_once_at_its_upper_estimate(ledger_of, before):
+    books = ledger_of
+    record = unopened(books, attempt(usd=str(PAID)))
+    before(books, record)
+    books.moving.move(LONG_S)
+    lines = [line(replace(record, attempts=()), event="ledger.unopened"), line(record, event="ledger.unopened")]
+    assert restore(books, lines) == [Fate.GIVEN_UP]
+    assert restore(books, lines) == [Fate.THERE]
+    totals = aggregate(books)
+    assert (totals["requests"], totals["unsettled"], totals["cost_usd"]) == (1, 1, PAID + UPPER)
+    assert restore(books, lines) == [Fate.THERE]
+    assert books.statistics.figures().total == totals
+
+
+@pytest.mark.parametrize("before", [settled_without_acknowledgement, inserted_without_acknowledgement, corrected])
+def test_an_opening_of_what_was_settled_after_all_changes_nothing(ledger_of, before):
+    books = ledger_of
+    ended = settled(pending(books, upper=str(UPPER)), attempt(usd=str(PAID)), at=books.moving.at)
+    before(books, ended)
+    books.moving.move(LONG_S)
+    assert restore(books, [line(opened(ended), event="ledger.unopened")]) == [Fate.THERE]
+    assert aggregate(books)["cost_usd"] == PAID
+
+
+def test_an_opening_is_left_alone_while_its_request_may_be_under_way(books):
+    record = unopened(books)
+    assert restore(books, [line(record, event="ledger.unopened")]) == [Fate.UNDER_WAY]
+    assert books.ledger.find(record.position) is None
+
+
+def test_a_settlement_that_turns_up_after_its_opening_was_given_up_puts_it_right(ledger_of):
+    books = ledger_of
+    ended = settled(pending(books, upper=str(UPPER)), attempt(usd=str(PAID)), at=books.moving.at)
+    books.moving.move(LONG_S)
+    assert restore(books, [line(opened(ended), event="ledger.unopened")]) == [Fate.GIVEN_UP]
+    aggregate(books)
+    restore(books, [line(ended)])
+    assert restore(books, [line(ended)]) == [Fate.THERE]
+    totals = aggregate(books)
+    assert (totals["requests"], totals.get("unsettled", 0), totals["cost_usd"]) == (1, 0, PAID)
+
+
+@pytest.mark.parametrize("before", [applied_all_the_same, known_without_its_last_attempt])
+def test_a_settlement_puts_an_estimate_right_that_replaced_another_one(ledger_of, before):
+    books = ledger_of
+    record = unopened(books, attempt(usd="0.0001"))
+    before(books, record)
+    books.moving.move(LONG_S)
+    restore(books, [line(record, event="ledger.unopened")])
+    aggregate(books)
+    restore(books, [line(settled(record, attempt(usd=str(PAID)), at=books.moving.at))])
+    totals = aggregate(books)
+    assert (totals["requests"], totals.get("unsettled", 0), totals["cost_usd"]) == (1, 0, PAID)
+
+
+def test_of_each_request_the_line_that_tells_most_is_taken(books):
     opened_only = pending(books)
     ended = settled(opened_only, at=books.moving.at)
     lines = [

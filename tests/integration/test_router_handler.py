@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -12,7 +13,7 @@ import pytest
 
 import handlers
 from integration.tables import LEDGER_TABLE, STATE_TABLE
-from llm_router import client_keys, fleet_items
+from llm_router import client_keys, fleet, fleet_items
 from llm_router.adapters import openai
 from llm_router.client_keys import Role
 from llm_router.fleet_store import FleetStore, Shared
@@ -469,6 +470,29 @@ def test_only_an_operator_may_switch(router, role, status):
     answered, _, told = switch(router, "cheap", {"enabled": False}, authorization=f"Bearer {issued.text}")
     assert answered == status
     assert status == 200 or told["error"]["code"] == "operator_only"
+
+
+def test_a_switch_that_nobody_confirms_in_time_is_not_said_to_have_failed(router, monkeypatch):
+    """It may take effect all the same, and this environment looks at once."""
+    put, let_go, done = FleetStore.put, threading.Event(), threading.Event()
+
+    def late(*arguments):
+        let_go.wait(5)
+        put(*arguments)
+        done.set()
+
+    monkeypatch.setattr(FleetStore, "put", late)
+    monkeypatch.setattr(fleet, "SWITCHED_WITHIN_S", 0.05)
+    assert router.start().generate()[2]["provider"] == "cheap"
+    status, headers, told = switch(router, "cheap", {"enabled": False})
+    assert (status, told["error"]["code"], headers["retry-after"]) == (503, "switch_unavailable", "5")
+    assert told["error"]["message"] == (
+        "Whether the provider is switched is not known: the store did not confirm it in time. "
+        "See GET /providers, or send this again."
+    )
+    let_go.set()
+    assert done.wait(5)
+    assert router.generate()[2]["provider"] == "dear"
 
 
 # The deadline that a caller asks for.

@@ -168,6 +168,7 @@ def test_a_module_opens_with_a_sentence_on_what_it_owns(name):
 # What a cold start must not load, and why. What is not installed where the tests run would fail the import itself.
 TOO_HEAVY = {
     "tiktoken": "its vocabulary costs 0.4 s and 92 MB; loaded when bytes say that it could matter",
+    "llm_router.relevance": "9 ms of patterns that only a trim needs",
     "genai_prices": "0.2 s and 28 MB; it feeds the catalogue at development time",
     "aws_lambda_powertools.utilities.parameters": "211 ms; provider_keys reads SSM itself",
     "aws_xray_sdk": "390 ms with powertools' tracer",

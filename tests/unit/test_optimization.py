@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import json
+import random
 from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from llm_router import chat_texts, cutting, optimization, passages
-from llm_router.optimization import EARLIER_GONE, OVERSIZED_TOKENS, Fate
+from llm_router import chat_texts, optimization, passages
+from llm_router.chat_texts import MARK
+from llm_router.optimization import EARLIER_GONE, OVERSIZED_TOKENS
+from llm_router.outlines import Fate
 from llm_router.passages import Kind
 from llm_router.prompt_sizes import message_tokens
 from unit.test_passages import DOCUMENTS
 from unit.test_tokens import TOKENIZER
 
 WORDS = st.text(alphabet="abcdefgh ,.\n", min_size=1, max_size=60)
-SENTENCES = st.sampled_from(
-    [
-        "The carp is a shy fish that lives for long. ",
-        "A router sends each request to whoever is able. ",
-        "It rained all day in the valley, and nobody came. ",
-        "Numbers like 3,141 or 2026-11-23 are counted in pieces. ",
-        "漢字のある文。",
-        "\n\n",
-        "\n",
-        "\n| a | b |\n|---|---|\n| 1 | 2 |\n\n",
-        "\n```python\nprint('whole')\n```\n",
-        '\n{"json": [1, 2, 3], "is": "whole"}\n\n',
-        "\ud800 half a character ",
-    ]
-)
-LONG = st.lists(SENTENCES, min_size=40, max_size=120).map("".join)
+SENTENCES = [
+    "The carp is a shy fish that lives for long. ",
+    "A router sends each request to whoever is able. ",
+    "It rained all day in the valley, and nobody came. ",
+    "Numbers like 3,141 or 2026-11-23 are counted in pieces. ",
+    "漢字のある文。",
+    "\n\n",
+    "\n",
+    "\n| a | b |\n|---|---|\n| 1 | 2 |\n\n",
+    "\n```python\nprint('whole')\n```\n",
+    '\n{"json": [1, 2, 3], "is": "whole"}\n\n',
+    "\ud800 half a character ",
+]
+
+
+def long_text(seed, length):
+    return "".join(random.Random(seed).choices(SENTENCES, k=length))  # noqa: S311  # any will do
+
+
+LONG = st.builds(long_text, st.integers(0, 2**32), st.integers(40, 120))
+"""Drawn as a whole: sentence by sentence would take most of the time."""
+
 CONTENT = WORDS | LONG
 PARTS = st.lists(
     st.one_of(
@@ -92,7 +101,7 @@ def last_user(messages):
 SHARES = st.floats(0.05, 1.2)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(chats(), SHARES)
 def test_it_fits_and_what_must_stay_does(messages, share):
     limit = int(tokens(messages) * share)
@@ -107,7 +116,7 @@ def test_it_fits_and_what_must_stay_does(messages, share):
     assert [m["role"] for m in found.messages] == [messages[at]["role"] for at in found.sources]
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(chats(), SHARES)
 def test_the_last_user_message_is_cut_only_when_all_else_is_gone(messages, share):
     found = trim(messages, int(tokens(messages) * share))
@@ -118,10 +127,10 @@ def test_the_last_user_message_is_cut_only_when_all_else_is_gone(messages, share
         assert all(found.fates[at] is Fate.GONE for at in range(place) if messages[at]["role"] != "system")
         assert found.fates[place] is Fate.CUT
         before, after = ("\n".join(chat_texts.texts(last_user(m))) for m in (messages, found.messages))
-        assert after[:20] == before[:20] or cutting.MARK in after[:24]
+        assert after[:20] == before[:20] or MARK in after[:24]
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(chats(), SHARES)
 def test_trimming_twice_is_trimming_once(messages, share):
     limit = int(tokens(messages) * share)
@@ -130,7 +139,7 @@ def test_trimming_twice_is_trimming_once(messages, share):
     assert trim(found.messages, limit).messages == found.messages
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(chats(), SHARES)
 def test_the_oldest_go_first(messages, share):
     """Of the turns before the question, and of the steps after it."""
@@ -142,7 +151,7 @@ def test_the_oldest_go_first(messages, share):
         assert all(before or not after for before, after in pairwise(gone))
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(chats(), SHARES)
 def test_calls_and_their_results_stay_or_go_together(messages, share):
     found = trim(messages, int(tokens(messages) * share))
@@ -154,7 +163,7 @@ def test_calls_and_their_results_stay_or_go_together(messages, share):
     assert all(before[call["id"]] == call for m in found.messages for call in m.get("tool_calls", ()))
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(chats(), SHARES)
 def test_what_stays_whole_stays_or_goes(messages, share):
     """No fence, table or JSON value is there in part."""
@@ -164,7 +173,7 @@ def test_what_stays_whole_stays_or_goes(messages, share):
     def whole(texts):
         kinds = (Kind.FENCE, Kind.JSON, Kind.TABLE)
         found = {each.text.strip() for text in texts for each in passages.passages(text) if each.kind in kinds}
-        return found - {cutting.MARK, EARLIER_GONE}
+        return found - {MARK, EARLIER_GONE}
 
     before = whole(text for m in messages for text in chat_texts.texts(m))
     after = "\n".join(text for m in found.messages for text in chat_texts.texts(m))
@@ -173,7 +182,7 @@ def test_what_stays_whole_stays_or_goes(messages, share):
     assert whole(text for m in found.messages for text in chat_texts.texts(m)) <= before
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.lists(TURN, min_size=1, max_size=6), WORDS, SHARES)
 def test_no_more_goes_than_has_to(turns, question, share):
     """Less than one more turn or passage would fit beside what stays."""
@@ -197,7 +206,7 @@ def test_a_single_long_message_keeps_its_beginning_and_end_and_as_much_between_a
     content = found.messages[0]["content"]
     assert content.startswith("Look at this.")
     assert content.endswith("What of the carp?")
-    assert (cutting.MARK in content) is (found.passages_gone > 0)
+    assert (MARK in content) is (found.passages_gone > 0)
     assert found.tokens <= limit
 
 
@@ -212,7 +221,7 @@ def test_a_mark_stands_where_turns_went_and_the_roles_go_on_alternating():
     ]
     asked = {"role": "user", "content": "And now?"}
     found = trim([{"role": "system", "content": "Be brief."}, *turns, asked], 400)
-    assert [m["content"] for m in found.messages[:3]] == ["Be brief.", EARLIER_GONE, cutting.MARK]
+    assert [m["content"] for m in found.messages[:3]] == ["Be brief.", EARLIER_GONE, MARK]
     assert [m["role"] for m in found.messages[1:]] == ["user", "assistant"] * (len(found.messages) // 2 - 1) + ["user"]
     assert found.messages[3:] == (*turns[-(len(found.messages) - 4) :], asked)
 
@@ -226,7 +235,7 @@ def test_a_mark_stands_before_the_step_that_comes_after_steps_that_went():
     messages = [{"role": "user", "content": "Find it."}, *step("a"), *step("b"), *step("c")]
     found = trim(messages, tokens(messages) * 2 // 3 + 20)
     assert [message["role"] for message in found.messages] == ["user", "assistant", "tool", "assistant", "tool"]
-    assert found.messages[1]["content"] == cutting.MARK
+    assert found.messages[1]["content"] == MARK
     assert found.messages[1]["tool_calls"] == messages[3]["tool_calls"]
 
 

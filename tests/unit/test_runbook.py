@@ -24,7 +24,12 @@ LAMBDAS_OWN = {"Throttles", "ReservedConcurrentExecutions", "ExpectedValue", "Ev
 HEADINGS = {"error_code", "reason", "behind_s", "invoke"}
 """What tables of causes go by, where it is no code."""
 
-OPERATIONS = {"DeleteItem", "GetItem", "PutItem", "UpdateItem"}
+NOT_FOR_RESTORING = {
+    "Query": "records are found by position",
+    "BatchGetItem": "the same",
+    "TransactWriteItems": "allowed by what it is made of",
+}
+OPERATIONS = set(re.findall(r'asking\("(\w+)"\)', (ROOT / "layers/shared/llm_router/ledger.py").read_text()))
 SERVICES_WORDS = re.compile(r"\w+(?:Error|Exception|Bucket|Denied)$")
 """Error codes of AWS's, and exceptions."""
 
@@ -104,6 +109,18 @@ def test_every_parameter_and_output_that_a_page_names_is_in_the_template(name):
     named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w*|[A-Z][a-z]+s)`", page))
     known = section("Parameters") | section("Outputs") | template.resources().keys() | LAMBDAS_OWN | OPERATIONS
     assert {word for word in named - known if not SERVICES_WORDS.match(word)} == set()
+
+
+def test_the_gateways_page_has_every_code_of_the_500_kind():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.CallerError)]
+    of_500 = {kind.code for kind in kinds if kind.status >= 500}
+    assert [code for code in of_500 if f"`{code}`" not in PAGES["gateway-5xx"]] == []
+    assert len(of_500) > 5
+
+
+def test_putting_records_back_needs_what_the_page_says():
+    named = set(re.findall(r"`(\w+Item)`", PAGES["ledger-unwritten"]))
+    assert named == OPERATIONS - NOT_FOR_RESTORING.keys()
 
 
 def test_the_pages_name_such_things_at_all():

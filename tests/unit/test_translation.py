@@ -88,6 +88,7 @@ def test_what_an_integration_has_beside_what_is_known_is_refused_rather_than_los
 def test_a_file_of_a_layer_is_found_where_the_emulator_unpacks_it(expanded):
     changed, _ = adapted(expanded)
     assert variables(changed, "RouterFunction")["PROVIDERS_FILE"] == "../layer_1/providers.yaml"
+    assert variables(changed, "RouterFunction")["VOCABULARY_DIR"] == "../layer_2/vocabulary"
     assert variables(changed, "StatsFunction")["PAGE_DIR"] == "../layer_1/page"
 
 

@@ -162,7 +162,7 @@ class Aggregator:
 
     def _take(self, record: UsageRecord, page: _Page) -> _Taken:
         """Add a record to the page if it has ended, and end it if it never will. One that is gone was taken back by
-        its writer.
+        its writer, or stands elsewhere.
         """
         ended: UsageRecord | None = record
         if record.state is RecordState.PENDING:

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from llm_router.prompts import Json
 
+MARK = "[…]"
+"""Stands where passages were left out."""
+
 
 def texts(message: Json) -> tuple[str, ...]:
     content = message.get("content")

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llm_router import passages, relevance
+from llm_router.chat_texts import MARK
 from llm_router.cleaning import REPEATED
 from llm_router.passages import Passage
 from llm_router.prompt_sizes import Count
-
-MARK = "[…]"
-"""Stands where passages were left out."""
 
 END_AT_MOST = 1000
 """Characters of the first and the last paragraph of what was asked that stay to the letter where it has to be cut."""

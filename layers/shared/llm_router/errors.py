@@ -154,7 +154,7 @@ class StatsUnavailableError(CallerError):
 
 
 class SwitchUnavailableError(CallerError):
-    """A provider can't be switched: the store that tells the fleet is out of reach."""
+    """Whether a provider is switched is not known: the store that tells the fleet did not confirm it."""
 
     status = 503
     code = "switch_unavailable"

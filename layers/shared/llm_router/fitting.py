@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llm_router import cancellation, completions, fitting_limits, optimization, outlines, prompt_sizes
+from llm_router import cancellation, completions, fitting_limits, outlines, prompt_sizes
 from llm_router.candidates import Feature, Optimize, Route
 from llm_router.errors import PromptTooLongError
 from llm_router.fitting_limits import Limit
-from llm_router.optimization import Fate, Optimized
+from llm_router.outlines import Fate
 from llm_router.prompt_sizes import Count
 from llm_router.prompts import Json, Prompt, estimated_tokens
 from llm_router.routing import Surroundings
@@ -118,6 +118,8 @@ class Fitter:
 
 
 def _cleaned(prompt: Prompt, before: int, count: Count) -> Fitted:
+    from llm_router import optimization  # noqa: PLC0415  # most processes never trim, and each cold start would pay
+
     messages = optimization.safe(prompt.messages)
     fates = tuple(
         Fate.WHOLE if old == new else Fate.CLEANED for old, new in zip(prompt.messages, messages, strict=True)
@@ -132,6 +134,8 @@ def _cleaned(prompt: Prompt, before: int, count: Count) -> Fitted:
 
 
 def _trimmed(prompt: Prompt, limit: Limit, before: int, count: Count) -> Fitted:
+    from llm_router import optimization  # noqa: PLC0415  # as above
+
     beside = prompt_sizes.beside_messages(prompt, count)
     found = optimization.trim(prompt.messages, limit=limit.tokens - beside, count=count)
     if found is None:
@@ -139,11 +143,7 @@ def _trimmed(prompt: Prompt, limit: Limit, before: int, count: Count) -> Fitted:
     is_estimated = prompt.counted_tokens is None
     after = found.tokens + beside
     sent = replace(prompt, messages=found.messages, counted_tokens=None if is_estimated else after)
-    return Fitted(sent, _trimming(found, before, after, limit, is_estimated=is_estimated), found.fates, found.sources)
-
-
-def _trimming(found: Optimized, before: int, after: int, limit: Limit, *, is_estimated: bool) -> Trimming:
-    return Trimming(
+    trimming = Trimming(
         TrimKind.TRIM,
         before,
         after,
@@ -152,6 +152,7 @@ def _trimming(found: Optimized, before: int, after: int, limit: Limit, *, is_est
         limit=limit.tokens,
         is_estimated=is_estimated,
     )
+    return Fitted(sent, trimming, found.fates, found.sources)
 
 
 def _by_bytes(text: str) -> int:

@@ -115,10 +115,12 @@ class Fleet:
         return asyncio.create_task(self._tell(candidate, known, change))
 
     async def switch(self, provider: str, switched_off: Switch | None) -> None:
-        """Take a provider out, or back with None. Raises StoreError or TimeoutError."""
+        """Take a provider out, or back with None. Raises StoreError or TimeoutError, after which it may be either."""
         text = fleet_items.switch_text(switched_off) if switched_off else None
-        await asyncio.wait_for(asyncio.to_thread(self._store.put, SWITCH + provider, text), SWITCHED_WITHIN_S)
-        self._due_at_s[Shared.FLEET] = float("-inf")
+        try:
+            await asyncio.wait_for(asyncio.to_thread(self._store.put, SWITCH + provider, text), SWITCHED_WITHIN_S)
+        finally:
+            self._due_at_s[Shared.FLEET] = float("-inf")
 
     def _due(self) -> list[Shared]:
         now_s = self._clock.monotonic_s()

@@ -63,29 +63,26 @@ class Ledger:
         return positions.position(self._clock.now(), shard=bits % self._shards, random_bits=bits >> 5)
 
     def insert(self, record: UsageRecord) -> UsageRecord:
-        """Put a new record into the journal.
+        """Put a pending record into the journal, at its own position and in time, or raise StoreError.
 
-        One that comes too late for its position is taken back and refused: nobody waits for it any more, and whoever
-        settles it knows it by this position alone. Settling makes up for it.
+        It never looks for another position: a writer that has stopped waiting for it would not know of that one.
         """
-        if not self._is_late(record):
-            self._put(record)
-            if not self._is_late(record):
-                return record
-            self._take_back(record)
-        raise StoreError("PutItem", "too late for its position")
+        if not self._is_inserted(record):
+            raise StoreError("PutItem", "too late for its position")
+        return record
 
     def note_attempts(self, record: UsageRecord) -> None:
         """Write down the attempts so far and the one about to start, while the record is pending.
 
-        One whose opening failed is opened now.
+        One whose opening failed is opened now. A write that arrives after that of a later attempt changes nothing.
         """
         values = journal_items.record_values(record)
         changed = {name: values[name] for name in ("attempts", "trying", "cost_usd", "cost_basis")}
+        known = f"size(#attempts) < {_COUNT}"
         with aws.asking("UpdateItem"):
-            found = self._update(record.position, changed, only_if=RecordState.PENDING)
-        if found == {} and not self._is_late(record):
-            self._put(record)
+            found = self._update(record.position, changed, known=known, count=len(record.attempts))
+        if found == {}:
+            self.insert(record)
 
     def settle(self, record: UsageRecord) -> UsageRecord:
         """Write the end of a request, exactly once, whatever became of its opening.
@@ -95,34 +92,61 @@ class Ledger:
         record, written by a try whose acknowledgement got lost.
         """
         with aws.asking("UpdateItem"):
-            found = self._update(record.position, journal_items.record_values(record), only_if=RecordState.PENDING)
+            found = self._update(record.position, journal_items.record_values(record))
         if found is None:
             return record
         if not found:
             return self._make_up_for(record)
         before = journal_items.record_of(found)
-        if before.state is RecordState.UNSETTLED:
+        return self._correct(before, record) if before.state is RecordState.UNSETTLED else record
+
+    def settle_from_log(self, record: UsageRecord) -> UsageRecord:
+        """`settle`, where an estimate that was given up from the log too may stand for the record elsewhere."""
+        found = self._found(record.position)
+        if not found and (moved_to := self._moved_to(record)):
+            found = self._found(moved_to)
+        while corrected_at := found.get("corrected_at", {}).get("S"):
+            found = self._found(corrected_at)
+        before = journal_items.record_of(found) if found else None
+        if before and before.state is RecordState.UNSETTLED and before.position != record.position:
             return self._correct(before, record)
-        return record
+        return self.settle(record)
 
     def give_up(self, record: UsageRecord) -> UsageRecord | None:
         """Mark an orphan as unsettled, unless it was settled meanwhile; returns the record as it now stands.
 
-        None where it is gone: its writer took it back.
+        None where it is none: its writer took it back, or it is an opening that arrived after the settlement had been
+        inserted elsewhere. What was noted since `record` was read is kept.
         """
+        if self._moved_to(record):
+            return None
         unsettled = replace(record, state=RecordState.UNSETTLED, settled_at=self._clock.now())
+        values, known = journal_items.record_values(unsettled), f"size(#attempts) = {_COUNT}"
         with aws.asking("UpdateItem"):
-            values = journal_items.record_values(unsettled)
-            found = self._update(record.position, values, only_if=RecordState.PENDING)
+            found = self._update(record.position, values, known=known, count=len(record.attempts))
         if found is None:
             return unsettled
-        return journal_items.record_of(found) if found else None
+        now = journal_items.record_of(found) if found else None
+        return self.give_up(now) if now and now.state is RecordState.PENDING else now
+
+    def give_up_unopened(self, record: UsageRecord) -> UsageRecord | None:
+        """End a request of which only the log knows that it, or its last attempt, began: its process died before it
+        could settle it. At its upper estimate, as an orphan; None where the ledger knows as much or more.
+        """
+        standing = self.find(record.position)
+        unsettled = replace(record, state=RecordState.UNSETTLED, settled_at=self._clock.now())
+        if standing is None:
+            return self._insert_once(unsettled, claim=self._mark_moved)
+        knows_less = len(standing.attempts) < len(record.attempts)
+        if standing.state is RecordState.PENDING:
+            if knows_less:
+                self.note_attempts(record)
+            return self.give_up(record if knows_less else standing)
+        return self._correct(standing, unsettled) if standing.state is RecordState.UNSETTLED and knows_less else None
 
     def find(self, position: str) -> UsageRecord | None:
-        with aws.asking("GetItem"):
-            key = journal_items.to_item(journal_items.journal_key(position))
-            answer = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        return journal_items.record_of(answer["Item"]) if "Item" in answer else None
+        found = self._found(position)
+        return journal_items.record_of(found) if found else None
 
     def find_all(self, at: Sequence[str]) -> list[UsageRecord]:
         """The records at these positions that exist, in no order."""
@@ -202,12 +226,46 @@ class Ledger:
     def _is_late(self, record: UsageRecord) -> bool:
         return self._clock.now() - positions.time_of(record.position) >= timedelta(seconds=INSERT_WITHIN_S)
 
-    def _put(self, record: UsageRecord) -> None:
-        """An opening that is repeated, or arrives after the settlement that it belongs to, changes nothing."""
-        opening = record.state is RecordState.PENDING
-        condition: Any = {"ConditionExpression": "attribute_not_exists(pk)"} if opening else {}
+    def _is_inserted(self, record: UsageRecord) -> bool:
+        """Whether it stands at its own position, acknowledged before a reader can have passed there.
+
+        It is pending, so that it can be taken back when it was late: what is pending was counted nowhere.
+        """
+        if self._is_late(record):
+            return False
         with aws.asking("PutItem"), self._agreeing():
-            self._client().put_item(TableName=self._table, Item=self._item(record), **condition)
+            self._client().put_item(
+                TableName=self._table, Item=self._item(record), ConditionExpression="attribute_not_exists(pk)"
+            )
+        return not self._is_late(record) or not self._is_taken_back(record)
+
+    def _is_taken_back(self, record: UsageRecord) -> bool:
+        """Whether it is gone now. Only what is pending may go: all else counts, or soon will."""
+        key = journal_items.to_item(journal_items.journal_key(record.position))
+        with aws.asking("DeleteItem"):
+            try:
+                self._client().delete_item(
+                    TableName=self._table,
+                    Key=key,
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **_condition(RecordState.PENDING),
+                )
+            except ClientError as error:
+                if aws.error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                return not dict(error.response).get("Item")
+        return True
+
+    def _found(self, position: str) -> dict[str, AttributeValueTypeDef]:
+        """The item as it lies there, empty where there is none."""
+        with aws.asking("GetItem"):
+            key = journal_items.to_item(journal_items.journal_key(position))
+            answer = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return answer.get("Item", {})
+
+    def _moved_to(self, record: UsageRecord) -> str | None:
+        """Where a record stands that had to be inserted elsewhere than where its id says."""
+        return self.moved_to(record.request_id, day=_day(record))
 
     def _item(self, record: UsageRecord) -> dict[str, AttributeValueTypeDef]:
         return journal_items.to_item(
@@ -221,23 +279,15 @@ class Ledger:
     def _expires_at(self, record: UsageRecord) -> int:
         return int((record.opened_at + self._retention).timestamp())
 
-    def _take_back(self, record: UsageRecord) -> None:
-        """Unless another state has taken the place of what was put: an opening never takes a settlement with it."""
-        with aws.asking("DeleteItem"), self._agreeing():
-            self._client().delete_item(
-                TableName=self._table,
-                Key=journal_items.to_item(journal_items.journal_key(record.position)),
-                ConditionExpression="#state = :put",
-                ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues=journal_items.to_item({":put": record.state.value}),
-            )
-
     def _update(
-        self, position: str, values: dict[str, object], *, only_if: RecordState
+        self, position: str, values: dict[str, object], *, known: str = "", count: int = 0
     ) -> dict[str, AttributeValueTypeDef] | None:
-        """None when it was written; else the item that stood in the way, empty where there is none."""
+        """While the record is pending, and `known` holds of it with `count`.
+
+        None when it was written; else the item that stood in the way, empty where there is none.
+        """
         key = journal_items.to_item(journal_items.journal_key(position))
-        request = _update_expression(values, only_if)
+        request = _update_expression(values, RecordState.PENDING, known=known, count=count)
         try:
             self._client().update_item(
                 TableName=self._table, Key=key, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request
@@ -251,14 +301,11 @@ class Ledger:
         return None
 
     def _make_up_for(self, record: UsageRecord) -> UsageRecord:
-        """Insert a settled record whose opening failed: at its own position, or past the walk with a mark that it has
-        moved, by which a second try knows.
+        """Settle a record whose opening failed: at its own position, where it is opened now, or past the walk with a
+        mark that it has moved, by which a second try knows.
         """
-        if not self._is_late(record):
-            self._put(record)
-            if not self._is_late(record):
-                return record
-            self._take_back(record)
+        if self._is_inserted(replace(record, state=RecordState.PENDING)):
+            return self.settle(record)
         return self._insert_once(record, claim=self._mark_moved) or record
 
     def _correct(self, before: UsageRecord, after: UsageRecord) -> UsageRecord:
@@ -278,7 +325,7 @@ class Ledger:
 
     def _mark_moved(self, record: UsageRecord) -> Any:
         mark = {
-            **journal_items.moved_key(record.request_id, day=record.opened_at.astimezone(UTC).date()),
+            **journal_items.moved_key(record.request_id, day=_day(record)),
             "moved_to": record.position,
             "expires_at": self._expires_at(record),
         }
@@ -324,17 +371,36 @@ class Ledger:
                 raise
 
 
-def _update_expression(values: Mapping[str, object], only_if: RecordState) -> Any:
-    """SET what has a value, REMOVE what has none, on the condition that the record is in the state `only_if`."""
+_COUNT = ":count"
+
+
+def _day(record: UsageRecord) -> date:
+    return record.opened_at.astimezone(UTC).date()
+
+
+def _condition(state: RecordState) -> Any:
+    return {
+        "ConditionExpression": "#state = :only_if",
+        "ExpressionAttributeNames": {"#state": "state"},
+        "ExpressionAttributeValues": journal_items.to_item({":only_if": state.value}),
+    }
+
+
+def _update_expression(values: Mapping[str, object], only_if: RecordState, *, known: str = "", count: int = 0) -> Any:
+    """SET what has a value, REMOVE what has none, on the condition that the record is in the state `only_if`.
+
+    `known` is a further condition, on attributes among `values`; `_COUNT` in it is `count`.
+    """
     present = {name: value for name, value in values.items() if value is not None}
     absent = [name for name, value in values.items() if value is None]
     sets = ", ".join(f"#{name} = :{name}" for name in present)
     removes = f" REMOVE {', '.join(f'#{name}' for name in absent)}" if absent else ""
+    counted = {_COUNT: count} if known else {}
     return {
         "UpdateExpression": f"SET {sets}{removes}",
-        "ConditionExpression": "#state = :only_if",
+        "ConditionExpression": f"#state = :only_if AND {known}" if known else "#state = :only_if",
         "ExpressionAttributeNames": {f"#{name}": name for name in {*values, "state"}},
         "ExpressionAttributeValues": journal_items.to_item(
-            {**{f":{name}": value for name, value in present.items()}, ":only_if": only_if.value}
+            {**{f":{name}": value for name, value in present.items()}, ":only_if": only_if.value, **counted}
         ),
     }

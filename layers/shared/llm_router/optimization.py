@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import pairwise
 
 from llm_router import chat_texts, cleaning, cutting, turns
+from llm_router.chat_texts import MARK
+from llm_router.outlines import Fate
 from llm_router.prompt_sizes import Count, message_tokens
 from llm_router.prompts import Json
 from llm_router.turns import ALWAYS_KEPT, History
@@ -24,15 +25,6 @@ OVERSIZED_TOKENS = 400
 
 ROOM_AT_LEAST = 100
 """Tokens for what is left of texts that are cut; with less of them their turn goes."""
-
-
-class Fate(StrEnum):
-    """What became of a message."""
-
-    WHOLE = "whole"
-    CLEANED = "cleaned"
-    CUT = "cut"
-    GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +102,7 @@ def _put_stand_ins(draft: _Draft, turn: Sequence[int]) -> None:
         if at is not None:
             draft.stand_ins.add(at)
             draft.put(at, {"role": role, "content": note})
-            note = cutting.MARK
+            note = MARK
 
 
 def _drop_newer(draft: _Draft, past: History) -> None:
@@ -121,7 +113,7 @@ def _drop_newer(draft: _Draft, past: History) -> None:
             return
         message = draft.messages[following[0]]
         if message and message.get("role") == "assistant":
-            draft.put(following[0], chat_texts.with_note(message, cutting.MARK))
+            draft.put(following[0], chat_texts.with_note(message, MARK))
 
 
 class _Draft:

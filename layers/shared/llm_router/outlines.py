@@ -6,15 +6,24 @@ Goes to nobody but the caller who sent the prompt.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
-from llm_router import chat_texts, cutting
-from llm_router.optimization import Fate
+from llm_router import chat_texts
 from llm_router.prompts import Json
 
 BEGINNING = 60
 """Characters of a passage by which its writer knows it again."""
 
 BEGINNINGS_AT_MOST = 50
+
+
+class Fate(StrEnum):
+    """What became of a message."""
+
+    WHOLE = "whole"
+    CLEANED = "cleaned"
+    CUT = "cut"
+    GONE = "gone"
 
 
 def rows(before: Sequence[Json], after: Sequence[Json], *, fates: Sequence[Fate], sources: Sequence[int]) -> list[Json]:
@@ -39,5 +48,5 @@ def _length(message: Json) -> int:
 
 def _beginnings(message: Json) -> list[str]:
     """Of what stands between the marks."""
-    pieces = [piece.strip() for text in chat_texts.texts(message) for piece in text.split(cutting.MARK)]
+    pieces = [piece.strip() for text in chat_texts.texts(message) for piece in text.split(chat_texts.MARK)]
     return [piece[:BEGINNING] for piece in pieces if piece][:BEGINNINGS_AT_MOST]

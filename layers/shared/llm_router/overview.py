@@ -21,6 +21,10 @@ from llm_router.routing import Facts
 from llm_router.statistics import Question, Statistics
 
 AGGREGATE_S = 2.0
+UNCONFIRMED = (
+    "Whether the provider is switched is not known: the store did not confirm it in time. "
+    "See GET /providers, or send this again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Overview:
         try:
             await self.fleet.switch(provider, switch)
         except (StoreError, TimeoutError) as error:
-            raise SwitchUnavailableError("The provider can't be switched right now.", retry_after_s=5) from error
+            raise SwitchUnavailableError(UNCONFIRMED, retry_after_s=5) from error
         since = figures.timestamp(switch.since) if switch else None
         return {"provider": provider, "enabled": enabled, "reason": reason or None, "since": since}
 

@@ -17,6 +17,9 @@ LONG_PARAGRAPH = 1000
 PIECE = 400
 """Characters that the passages of a longer one have at most, where lines or sentences allow."""
 
+TINY = 20
+"""Characters of a paragraph that is no passage by itself."""
+
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6}\s")
 _TABLE_RULE = re.compile(r"\s*[|+]?\s*:?-{3,}[-:|+\s]*$")
@@ -49,11 +52,29 @@ class Passage:
 def passages(text: str) -> list[Passage]:
     """What may be kept or left out, each for itself."""
     found = []
-    for number, block in enumerate(blocks(text)):
+    for number, block in enumerate(_with_tiny_joined(blocks(text))):
         whole = block.kind not in (Kind.PROSE, Kind.OPEN_FENCE)
         parts = [block.text] if whole else _pieces(block.text)
         found += [Passage(part, block.kind, number) for part in parts]
     return found
+
+
+def _with_tiny_joined(found: Iterator[Passage]) -> Iterator[Passage]:
+    """Tiny paragraphs with their like: alone each would cost its mark more than it says."""
+    joined: list[str] = []
+    size = 0
+    for block in found:
+        is_tiny = block.kind is Kind.PROSE and len(block.text) <= TINY
+        if joined and (not is_tiny or size + len(block.text) > PIECE):
+            yield Passage("".join(joined))
+            joined, size = [], 0
+        if is_tiny:
+            joined.append(block.text)
+            size += len(block.text)
+        else:
+            yield block
+    if joined:
+        yield Passage("".join(joined))
 
 
 def blocks(text: str) -> Iterator[Passage]:

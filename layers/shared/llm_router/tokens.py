@@ -11,7 +11,8 @@ import base64
 import hashlib
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,10 +67,6 @@ class Tokenizer:
         tokens = sum(map(len, map(encoding.encode_ordinary, pieces)))
         return min(tokens + CUT_TOKENS * cuts, len(sound.encode())) if cuts else tokens
 
-    def counts(self, texts: Iterable[str]) -> Sequence[int]:
-        """Raises VocabularyMissingError."""
-        return [self.count(text) for text in texts]
-
     def _loaded(self) -> Encoding:
         with self._loading:
             if self._encoding is None and not self._is_missing:
@@ -80,23 +77,21 @@ class Tokenizer:
 
     def _load(self) -> None:
         try:
-            content = self._file.read_bytes()
-        except OSError as error:
-            self._miss(type(error).__name__)
-            return
-        if hashlib.sha256(content).hexdigest() != VOCABULARY_SHA256:
-            self._miss("another file")
-            return
-        self._encoding = _encoding(content)
-
-    def _miss(self, reason: str) -> None:
-        self._is_missing = True
-        self._logger.error("no vocabulary: tokens are estimated", event="vocabulary_missing", reason=reason)
+            self._encoding = _encoding(self._file)
+        except (OSError, VocabularyMissingError) as error:
+            self._is_missing = True
+            reason = type(error).__name__
+            self._logger.warning("no vocabulary: tokens are estimated", event="vocabulary_missing", reason=reason)
 
 
-def _encoding(content: bytes) -> Encoding:
+@cache
+def _encoding(file: Path) -> Encoding:
+    """Once a process. Raises OSError or VocabularyMissingError."""
     from tiktoken import Encoding  # noqa: PLC0415  # most processes never count
 
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != VOCABULARY_SHA256:
+        raise VocabularyMissingError("another file")
     ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in content.splitlines())}
     return Encoding("o200k_base", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=SPECIAL_TOKENS)
 
