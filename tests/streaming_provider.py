@@ -292,6 +292,14 @@ def refuses_streams(whole: object) -> Script:
     return lambda wire: no(wire) if wire.is_streamed else wire.json(200, whole)
 
 
+def refuses_stream_options(*pieces: str) -> Script:
+    """A provider that streams, and may not be asked to count: Mistral in 2025."""
+    place = {"type": "extra_forbidden", "loc": ["body", "stream_options", "include_usage"], "msg": "Not permitted"}
+    no = {"object": "error", "message": {"detail": [place]}, "type": "invalid_request_error", "param": None}
+    answer = says(*pieces)
+    return lambda wire: wire.json(422, no) if "stream_options" in wire.body else answer(wire)
+
+
 def fragments(whole: Mapping[str, Any], *, size: int) -> list[dict[str, object]]:
     """A completion as a provider streams it: texts and arguments in pieces of `size`, the choices in turn."""
     frame = {name: value for name, value in whole.items() if name not in ("choices", "usage", "object")}

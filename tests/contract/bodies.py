@@ -24,7 +24,8 @@ class Basis(StrEnum):
 class Body:
     """`content` is sent as JSON unless it is bytes. `source` is an address, or for an assumed body why it is here.
 
-    `gap` says why the adapter cannot read it right yet.
+    `dialect` is whose, where only the provider's own ways tell what it means; the words that such a body rests on are
+    as they were reported. `gap` says why the adapter cannot read it right yet.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Body:
     status: int = 200
     basis: Basis = Basis.DOCUMENTED
     headers: dict = field(default_factory=dict)
+    dialect: str = ""
     gap: str | None = None
 
 
@@ -79,6 +81,22 @@ def error(code=None, *, kind="invalid_request_error", param=None, **beside):
     return {"error": {"message": "Words of the provider.", "type": kind, "param": param, "code": code, **beside}}
 
 
+def mistral_detail(kind, *place):
+    """What Mistral finds wrong, and where, in FastAPI's words."""
+    detail = [{"type": kind, "loc": list(place), "msg": "Words of the provider.", "input": True}]
+    return {
+        "object": "error",
+        "message": {"detail": detail},
+        "type": "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
+
+
+def openrouter(code, message, **metadata):
+    return {"error": {"message": message, "code": code, "metadata": {"provider_name": None, **metadata}}}
+
+
 COUNTED = TokenUsage(prompt=19, completion=10)
 
 
@@ -97,6 +115,7 @@ REFUSED, LIMITED, OVERLOADED = (
 )
 STREAM_REFUSED = Reading(Outcome.STREAM_REFUSED, param="stream")
 SERVER_ERROR, BAD_REQUEST = Reading(Outcome.SERVER_ERROR), Reading(Outcome.BAD_REQUEST)
+UNSUITED = Reading(Outcome.UNSUITED)
 CONTEXT_LENGTH, FILTERED = Reading(Outcome.CONTEXT_LENGTH), Reading(Outcome.CONTENT_FILTER)
 
 ANSWERS = [
@@ -836,7 +855,24 @@ REFUSALS = [
         "https://docs.x.ai/developers/debugging names 400 for a wrong key too; the body is a report",
         status=400,
         basis=Basis.ASSUMED,
-        gap="only its words tell it from a bad request, and words are read in no common file",
+        dialect="xai",
+    ),
+    Body(
+        "anthropic, credit used up",
+        {
+            "type": "error",
+            "error": {
+                "type": "invalid_request_error",
+                "message": "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing "
+                "to upgrade or purchase credits.",
+            },
+        },
+        REFUSED,
+        "reported at https://github.com/anthropics/claude-quickstarts/issues/83 of its own format; no body of its "
+        "OpenAI-compatible layer was at hand",
+        status=400,
+        basis=Basis.ASSUMED,
+        dialect="anthropic",
     ),
     Body(
         "openai, quota used up",
@@ -877,6 +913,29 @@ REFUSALS = [
         REFUSED,
         OPENROUTER_ERRORS,
         status=402,
+    ),
+    Body(
+        "openrouter, nothing that can be afforded at all",
+        openrouter(
+            402,
+            "This request requires more credits, or fewer max_tokens. You requested up to 32000 tokens, but can only "
+            "afford 0. To increase, visit https://openrouter.ai/settings/keys and create a key with a higher monthly "
+            "limit",
+        ),
+        REFUSED,
+        "reported at https://github.com/anomalyco/opencode/issues/12219",
+        status=402,
+        basis=Basis.ASSUMED,
+        dialect="openrouter",
+    ),
+    Body(
+        "openrouter, no such model",
+        openrouter(404, "No endpoints found for somebody/model."),
+        REFUSED,
+        "seen in many reports: what no request to this model can mend",
+        status=404,
+        basis=Basis.ASSUMED,
+        dialect="openrouter",
     ),
     Body(
         "deepseek, out of credits",
@@ -1074,8 +1133,46 @@ REFUSALS = [
     Body(
         "mistral, unprocessable",
         {"detail": [{"type": "missing", "loc": ["body", "messages"], "msg": "Field required"}]},
-        BAD_REQUEST,
+        Reading(Outcome.BAD_REQUEST, param="messages"),
         "reported of Mistral: FastAPI's own shape with 422",
+        status=422,
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "mistral, a field that it does not know",
+        mistral_detail("extra_forbidden", "body", "messages", 0, "user", "name"),
+        Reading(Outcome.BAD_REQUEST, param="messages.0.user.name"),
+        "reported at https://github.com/Gage-Technologies/mistral-go/pull/2",
+        status=422,
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "mistral, a field that it does not know, in a list",
+        {
+            "object": "Error",
+            "message": [{"type": "extra_forbidden", "loc": ["body", "tools"], "msg": "Words of the provider."}],
+            "type": "invalid_request_error",
+            "code": 3001,
+        },
+        Reading(Outcome.BAD_REQUEST, param="tools"),
+        "reported at https://github.com/partITech/php-mistral/issues/76",
+        status=422,
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "mistral, a place that is no field's name",
+        mistral_detail("extra_forbidden", "body", "the words 'my private prompt'"),
+        BAD_REQUEST,
+        "prudence: a caller is told the name of a field, never what stands in one",
+        status=422,
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "mistral, usage in a stream may not be asked for",
+        mistral_detail("extra_forbidden", "body", "stream_options", "include_usage"),
+        Reading(Outcome.STREAM_REFUSED, param="stream_options.include_usage"),
+        "reported at https://github.com/openai/openai-agents-python/issues/442; since June 2026 Mistral's page of "
+        "known limitations says that it must be asked for",
         status=422,
         basis=Basis.ASSUMED,
     ),
@@ -1095,13 +1192,167 @@ REFUSALS = [
         status=400,
         basis=Basis.ASSUMED,
     ),
+    Body("together, too long", error(), CONTEXT_LENGTH, TOGETHER_ERRORS, status=403, dialect="together"),
     Body(
-        "together, too long",
-        error(),
-        CONTEXT_LENGTH,
-        TOGETHER_ERRORS,
+        "HTML with 403",
+        b"<html>Blocked</html>",
+        REFUSED,
+        "a guard",
         status=403,
-        gap="403 means a key elsewhere; the adapter is not told which provider it reads",
+        basis=Basis.ASSUMED,
+        dialect="together",
+    ),
+    Body(
+        "together, too long for what was asked",
+        error(
+            param="max_tokens",
+            message="Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4097. Given: 80125 `inputs` "
+            "tokens and 4096 `max_new_tokens`",
+        ),
+        Reading(Outcome.CONTEXT_LENGTH, param="max_tokens"),
+        "reported at https://github.com/BerriAI/litellm/issues/4934",
+        status=400,
+        basis=Basis.ASSUMED,
+        dialect="together",
+    ),
+    Body(
+        "vllm, too long",
+        error(400, kind="BadRequestError", param="input_tokens"),
+        Reading(Outcome.CONTEXT_LENGTH, param="input_tokens"),
+        "https://github.com/vllm-project/vllm raises it so since 2026; found in others' copies of its server",
+        status=400,
+        basis=Basis.ASSUMED,
+    ),
+    *(
+        Body(
+            f"{dialect}, too long, told by its words",
+            content,
+            CONTEXT_LENGTH,
+            f"reported at {source}",
+            status=400,
+            basis=Basis.ASSUMED,
+            dialect=dialect,
+        )
+        for dialect, content, source in (
+            (
+                "anthropic",
+                {
+                    "error": {
+                        "type": "invalid_request_error",
+                        "message": "prompt is too long: 208732 tokens > 200000 maximum",
+                    }
+                },
+                "https://github.com/RooCodeInc/Roo-Code/issues/5816 of its own format",
+            ),
+            (
+                "deepseek",
+                error(
+                    "invalid_request_error",
+                    message="This model's maximum context length is 131072 tokens. However, you requested 131134 "
+                    "tokens (122942 in the messages, 8192 in the completion). Please reduce the length of the messages "
+                    "or completion.",
+                ),
+                "https://github.com/evalstate/fast-agent/issues/621",
+            ),
+            (
+                "fireworks",
+                error(
+                    "invalid_request_error",
+                    message="The prompt is too long: 40177, model maximum context length: 32767",
+                ),
+                "https://github.com/fw-ai/cookbook/issues/134",
+            ),
+            (
+                "gemini",
+                [
+                    {
+                        "error": {
+                            "code": 400,
+                            "message": "The input token count (1200293) exceeds the maximum number of tokens allowed "
+                            "(1048576).",
+                            "status": "INVALID_ARGUMENT",
+                        }
+                    }
+                ],
+                "https://github.com/google-gemini/gemini-cli/issues/6678 of its own format",
+            ),
+            (
+                "mistral",
+                {
+                    "object": "error",
+                    "message": "Prompt contains 40046 tokens and 0 draft tokens, too large for model with 32768 "
+                    "maximum context length",
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": None,
+                },
+                "other clients' tests: Mistral's page of known limitations names the status alone",
+            ),
+            (
+                "openrouter",
+                openrouter(
+                    400,
+                    "This endpoint's maximum context length is 131072 tokens. However, you requested about 141607 "
+                    "tokens (10535 of text input, 131072 in the output).",
+                ),
+                "https://github.com/Aider-AI/aider/issues/3721",
+            ),
+            (
+                "xai",
+                {
+                    "code": "Client specified an invalid argument",
+                    "error": "This model's maximum prompt length is 131072 but the request contains 136973 tokens.",
+                },
+                "https://github.com/cline/cline/issues/3120, which gives the words alone",
+            ),
+        )
+    ),
+    # The request, at this candidate.
+    Body(
+        "openrouter, nobody hosts the model with tools",
+        openrouter(
+            404,
+            "No endpoints found that support tool use. To learn more about provider routing, visit: "
+            "https://openrouter.ai/docs/provider-routing",
+        ),
+        UNSUITED,
+        "reported at https://github.com/evalstate/fast-agent/issues/122",
+        status=404,
+        basis=Basis.ASSUMED,
+        dialect="openrouter",
+    ),
+    Body(
+        "openrouter, nobody hosts the model with this choice of tool",
+        openrouter(404, "No endpoints found that support the provided 'tool_choice' value."),
+        UNSUITED,
+        "reported at https://github.com/zed-industries/zed/issues/36094",
+        status=404,
+        basis=Basis.ASSUMED,
+        dialect="openrouter",
+    ),
+    Body(
+        "openrouter, more tokens than can be afforded",
+        openrouter(
+            402,
+            "This request requires more credits, or fewer max_tokens. You requested up to 32000 tokens, but can only "
+            "afford 27342. To increase, visit https://openrouter.ai/settings/credits and upgrade to a paid account",
+        ),
+        Reading(Outcome.UNSUITED, param="max_tokens"),
+        "reported at https://github.com/Gitlawb/openclaude/issues/1125",
+        status=402,
+        basis=Basis.ASSUMED,
+        dialect="openrouter",
+    ),
+    Body(
+        "openrouter, a longer prompt than can be afforded",
+        openrouter(
+            402, "Prompt tokens limit exceeded: 230799 > 91442. To increase, visit https://openrouter.ai/settings/keys"
+        ),
+        Reading(Outcome.UNSUITED, param="messages"),
+        "reported at https://github.com/anomalyco/opencode/issues/12219, which does not give the status",
+        status=402,
+        basis=Basis.ASSUMED,
+        dialect="openrouter",
     ),
     # The content.
     Body(

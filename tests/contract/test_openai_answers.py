@@ -12,11 +12,11 @@ from builders import NOW
 from contract.bodies import ANSWERS, BODIES, NOT_WHOLE, READ_ON, REFUSALS, Basis
 from llm_router import failover
 from llm_router.adapters import openai
-from llm_router.upstream import UpstreamResponse
+from llm_router.upstream import Asked, UpstreamResponse
 from llm_router.usage import Outcome
 
-ASSUMED = 78
-GAPS = 2
+ASSUMED = 99
+GAPS = 0
 
 
 def response(body):
@@ -25,7 +25,7 @@ def response(body):
 
 
 def read(body):
-    return openai.read(response(body), now=NOW)
+    return openai.read(response(body), now=NOW, asked=Asked(dialect=body.dialect))
 
 
 def with_gaps(bodies):
@@ -73,6 +73,14 @@ def test_no_reading_repeats_a_providers_words(body):
     told = repr(replace(read(body), text=""))
     assert "Words" not in told
     assert "private" not in told
+
+
+@pytest.mark.parametrize("body", [body for body in REFUSALS if body.dialect], ids=lambda body: body.name)
+def test_one_providers_words_mean_nothing_from_another(body):
+    """The status and the codes are all that counts where it is not known who speaks."""
+    told = openai.read(response(body), now=NOW).outcome
+    by_status = {400: Outcome.BAD_REQUEST, 402: Outcome.REFUSED, 403: Outcome.REFUSED, 404: Outcome.REFUSED}
+    assert told is by_status[body.status]
 
 
 # How the bodies stand.

@@ -13,6 +13,7 @@ from llm_router import registry
 from llm_router.adapters import openai
 from llm_router.candidates import Auth, AuthKind, Candidate, Provider
 from llm_router.prompts import Prompt, message
+from llm_router.upstream import Streamed
 
 KEY = "a-made-up-key"
 
@@ -26,7 +27,7 @@ def known(name):
         auth=row.auth,
         timeout_s=60.0,
         output_cap_parameter=row.output_cap_parameter,
-        dropped_parameters=row.dropped_parameters,
+        refused_parameters=row.refused_parameters,
     )
     return Candidate(provider=host, model="some/model:7b", price=None)
 
@@ -66,15 +67,53 @@ def test_the_limit_on_the_answer_has_the_providers_own_name(name):
     assert {field: value for field, value in sent.items() if field.startswith("max_")} == {own_name: 50}
 
 
+@pytest.mark.parametrize("spelling", ["max_tokens", "max_completion_tokens"])
+def test_a_provider_that_nobody_knows_gets_the_callers_spelling_of_the_limit(spelling):
+    """Reasoning models behind a proxy refuse the one, small servers the other: the caller knows whom it asks."""
+    unknown = replace(GROQ, provider=replace(GROQ.provider, output_cap_parameter=None))
+    sent = body(prompt(output_cap_parameter=spelling), unknown, output_cap=50)
+    assert {field: value for field, value in sent.items() if field.startswith("max_")} == {spelling: 50}
+
+
+@pytest.mark.parametrize(
+    ("streamed", "expected"),
+    [
+        (Streamed.NO, {}),
+        (Streamed.YES, {"stream": True}),
+        (Streamed.COUNTED, {"stream": True, "stream_options": {"include_usage": True}}),
+    ],
+)
+def test_a_stream_is_asked_for_with_its_usage_or_without(streamed, expected):
+    assert body(streamed=streamed) == body() | expected
+
+
 @pytest.mark.parametrize("text", ["0", "0.7", "2", "0.30000000000000004", "1E-7"])
 def test_a_temperature_is_sent_as_the_plain_number_it_is(text):
     sent = built(prompt(fields={"temperature": Decimal(text)})).body
     assert f'"temperature":{Decimal(text):f}'.encode() in sent
 
 
-def test_a_parameter_that_the_provider_refuses_is_left_out():
-    picky = replace(GROQ, provider=replace(GROQ.provider, dropped_parameters=frozenset({"temperature"})))
-    assert "temperature" not in body(prompt(fields={"temperature": Decimal(1)}), picky)
+@pytest.mark.parametrize(
+    "fields", [{"logit_bias": None}, {"logit_bias": {}}, {"logprobs": False}, {"top_logprobs": None}], ids=str
+)
+def test_a_parameter_that_the_provider_refuses_is_left_out_where_it_says_nothing(fields):
+    assert body(prompt(fields=fields), GROQ) == body()
+
+
+def test_a_parameter_that_says_something_is_never_left_out():
+    """The plan passes such a provider over; should one be asked all the same, it is for it to refuse."""
+    assert body(prompt(fields={"logit_bias": {"50256": -100}}), GROQ)["logit_bias"] == {"50256": -100}
+
+
+def test_what_the_caller_asks_of_a_stream_goes_upstream_with_it():
+    asked = prompt(stream_options={"include_obfuscation": False})
+    sent = body(asked, OPENAI, streamed=Streamed.COUNTED)["stream_options"]
+    assert sent == {"include_obfuscation": False, "include_usage": True}
+
+
+def test_who_refuses_stream_options_gets_none():
+    plain = replace(GROQ, provider=replace(GROQ.provider, refused_parameters=frozenset({"stream_options"})))
+    assert body(candidate=plain, streamed=Streamed.COUNTED) == body() | {"stream": True}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from streaming_provider import (
     fragments,
     in_turn,
     refuses,
+    refuses_stream_options,
     refuses_streams,
     says,
     streams,
@@ -258,6 +259,16 @@ def test_a_provider_that_refuses_streams_is_read_in_one_piece_and_that_is_rememb
     assert all("stream_options" not in wire.body for wire in router.providers["first"].calls[1:])
 
 
+def test_a_provider_that_may_not_be_asked_to_count_is_still_streamed_and_that_is_remembered(start):
+    router = start(first=refuses_stream_options("Streamed."))
+    for _ in range(2):
+        assert router.ask().json()["choices"][0]["message"]["content"] == "Streamed."
+    calls = router.providers["first"].calls
+    assert [wire.is_streamed for wire in calls] == [True, True, True]
+    assert ["stream_options" in wire.body for wire in calls] == [True, False, False]
+    assert sorted(len(record.attempts) for record in router.records()) == [1, 2]
+
+
 def test_a_fault_in_reading_costs_neither_the_answer_nor_its_shape(start):
     """Nested beyond what can be read: the next one answers."""
     deep = b'{"choices":[{"index":0,"delta":{"x":' + b'{"x":' * 2000 + b"1" + b"}" * 2000 + b"}}]}"
@@ -487,6 +498,7 @@ def test_messages_go_upstream_as_they_came(start):
         {"role": "tool", "tool_call_id": "call_0", "content": "Rain."},
         {"role": "assistant", "content": "It rains.", "refusal": None, "x_note": {"a": [1]}},
         {"role": "user", "content": ""},
+        {"role": "user", "content": "And tomorrow?"},
     ]
     router = start(first=FIRST)
     assert router.ask(messages=messages).status_code == 200
@@ -494,12 +506,12 @@ def test_messages_go_upstream_as_they_came(start):
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-def test_the_limit_on_the_answer_is_sent_under_the_providers_name(start, name):
+def test_the_limit_on_the_answer_is_sent_as_the_caller_spells_it_where_nobody_knows_better(start, name):
     router = start(first=FIRST, limits={"max_output_tokens": 50})
     router.ask(**{name: 20})
     router.ask(**{name: 100})
     limits = [{key: wire.body[key] for key in wire.body if "max_" in key} for wire in router.providers["first"].calls]
-    assert limits == [{"max_tokens": 20}, {"max_tokens": 50}]
+    assert limits == [{name: 20}, {name: 50}]
 
 
 def test_metadata_stays_here_unless_the_provider_is_to_store_it(start):
@@ -667,6 +679,14 @@ def test_models_list_routes_and_candidates(start):
         ("first/model", "model"),
         ("second/model", "model"),
     ]
+
+
+def test_one_model_is_told_as_in_the_list_and_one_that_is_none_is_not_found(start):
+    client = start(first=FIRST).client
+    for model in client.get("/v1/models").json()["data"]:
+        assert client.get(f"/v1/models/{model['id']}").json() == model
+    nobody = client.get("/v1/models/first/nobody")
+    assert (nobody.status_code, nobody.json()["error"]["code"]) == (404, "not_found")
 
 
 def test_a_hundred_thousand_wrong_messages_are_one_error(start):

@@ -132,6 +132,20 @@ async def test_the_lease_of_a_probe_that_never_ends_ends_by_itself(fleets):
     assert await other.admits(GROQ, lease_s=LEASE_S)
 
 
+async def test_a_clock_that_is_ahead_opens_a_breaker_for_no_longer_than_any_other(fleets):
+    ahead, other = fleets.process(), fleets.process()
+    right = fleets.moving.as_clock()
+    ahead._clock = replace(right, now=lambda: right.now() + timedelta(hours=1))
+    await tell(ahead, COUNTS, times=3)
+    assert await reason(other) is OpenReason.FAILING
+    assert not await other.admits(GROQ, lease_s=LEASE_S)
+    fleets.moving.move(5)
+    await other.current()
+    assert await other.admits(GROQ, lease_s=LEASE_S)
+    await tell(other, CLOSES)
+    assert await reason(fleets.process()) is None
+
+
 @pytest.mark.parametrize(("effect", "expected"), [(CLOSES, None), (COUNTS, OpenReason.FAILING)])
 async def test_the_probe_decides_for_all(fleets, effect, expected):
     one, other = fleets.process(), fleets.process()

@@ -245,7 +245,10 @@ def test_what_is_not_there_is_said_in_the_error_shape(router, method, path):
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_a_wrong_method_is_told_those_that_the_path_has(router, method):
     router.start()
-    paths = [(route.path.format(name="cheap"), route.methods) for route in router.app.routes]
+    paths = [
+        (route.path.replace(":path", "").format(name="cheap", model="auto"), route.methods)
+        for route in router.app.routes
+    ]
     for path, methods in paths:
         if method not in methods:
             status, headers, body = ask(router, method, path)
@@ -342,9 +345,15 @@ def test_a_provider_without_its_key_is_left_out_and_the_reader_is_told_what_to_d
     assert keyed["state"] == "no_key"
     assert "KEYED_API_KEY" in keyed["reason"]
     assert router.generate()[2]["provider"] == "cheap"
+    assert "keyed/m" not in listed(router)
     router.monkeypatch.setenv("KEYED_API_KEY", "a-key")
     assert router.generate()[2]["provider"] == "keyed"
+    assert "keyed/m" in listed(router)
     assert router.cheap.calls[-1].headers["authorization"] == "Bearer a-key"
+
+
+def listed(router):
+    return [model["id"] for model in router.call(handlers.event("models"))[2]["data"]]
 
 
 def test_keys_come_from_parameter_store_when_deployed(router):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import ipaddress
 import socket
 import ssl
 import threading
+import tracemalloc
+import zlib
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -196,6 +199,45 @@ def test_gzip_that_is_garbage_is_cut():
     garbage = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nabcd"
     with peer(replies(garbage)) as (port, _):
         assert fails_as(port) == (Outcome.CUT, True)
+
+
+def test_no_compression_is_asked_for():
+    heads = []
+
+    def listens(connection, _):
+        heads.append(connection.recv(65536))
+        connection.sendall(OK)
+
+    with peer(listens) as (port, _):
+        send(port)
+    assert b"accept-encoding: identity\r\n" in heads[0].lower()
+
+
+def zeros(megabytes):
+    """As gzip."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    return b"".join([packer.compress(bytes(1_000_000)) for _ in range(megabytes)]) + packer.flush()
+
+
+def test_a_little_gzip_that_holds_a_lot_is_given_up_at_the_limit():
+    """Not after all that was read is inflated."""
+    bomb = zeros(megabytes=200)
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(bomb)}\r\n\r\n".encode()
+    with peer(replies(head + bomb)) as (port, _):
+        tracemalloc.start()
+        try:
+            assert fails_as(port) == (Outcome.MALFORMED, True)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 3 * RESPONSE_BYTES_AT_MOST
+
+
+def test_what_comes_compressed_unasked_is_understood():
+    body = gzip.compress(b"{}")
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    with peer(replies(head + body)) as (port, _):
+        assert send(port).body == b"{}"
 
 
 def test_an_answer_beyond_the_limit_is_not_read_to_its_end():

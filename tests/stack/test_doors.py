@@ -19,6 +19,7 @@ GUARDED = [
     ("GET", "/stats"),
     ("GET", "/providers"),
     ("GET", "/v1/models"),
+    ("GET", "/v1/models/auto"),
 ]
 WRONG_KEYS = {
     "none": {},
@@ -125,7 +126,9 @@ def test_the_models_are_the_routes_and_the_candidates(stack):
     names = [model["id"] for model in listed["data"]]
     assert listed["object"] == "list"
     assert names[0] == "auto"
-    assert {candidate["candidate"] for candidate in candidates} < set(names)
+    assert {each["candidate"] for each in candidates if each["state"] != "no_key"} < set(names)
+    told = stack.get(f"/v1/models/{names[-1]}", **stack.signed_in)
+    assert (told.status, told.json()) == (200, listed["data"][-1])
 
 
 def test_the_figures_know_a_request_at_once(stack, answer):

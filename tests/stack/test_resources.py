@@ -30,6 +30,7 @@ BUFFERED = [
     ("/health", "GET"),
     ("/health", "HEAD"),
     ("/v1/models", "GET"),
+    ("/v1/models/{model+}", "GET"),
 ]
 
 

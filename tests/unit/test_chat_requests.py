@@ -16,12 +16,12 @@ from llm_router.chat_requests import (
     MODELS_AT_MOST,
     OURS,
     PARTS_AT_MOST,
-    PROVIDERS_AT_MOST,
     ChatRequest,
 )
 from llm_router.errors import InvalidRequestError
 from llm_router.http_requests import TOKENS_AT_MOST
 from llm_router.prompts import NO_WISHES, Wishes
+from llm_router.provider_wishes import PROVIDERS_AT_MOST
 
 HELLO = [{"role": "user", "content": "Hello"}]
 TOOLS = [{"type": "function", "function": {"name": "find"}}]
@@ -102,9 +102,8 @@ def test_wishes_are_read_as_openrouters_users_write_them():
             "order": ["b", "a"],
             "only": ["a", "b"],
             "ignore": ["c"],
-            "max_price": {"prompt": "0.5", "completion": Decimal("1.25"), "image": 1},
+            "max_price": {"prompt": "0.5", "completion": Decimal("1.25")},
             "allow_fallbacks": False,
-            "data_collection": "deny",
         }
     ).wishes
     assert wishes == Wishes(
@@ -118,6 +117,59 @@ def test_wishes_are_read_as_openrouters_users_write_them():
 
 
 @pytest.mark.parametrize(
+    ("wishes", "param"),
+    [
+        ({"data_collection": "deny"}, "provider.data_collection"),
+        ({"zdr": True}, "provider.zdr"),
+        ({"enforce_distillable_text": True}, "provider.enforce_distillable_text"),
+        ({"quantizations": ["fp8"]}, "provider.quantizations"),
+        ({"preferred_min_throughput": 50}, "provider.preferred_min_throughput"),
+        ({"ordre": ["a"]}, "provider.ordre"),
+        ({"max_price": {"request": 1}}, "provider.max_price.request"),
+        ({"max_price": {"image": 0}}, "provider.max_price.image"),
+        ({"sort": {"by": "price", "partition": "model"}}, "provider.sort.partition"),
+    ],
+)
+def test_a_wish_that_would_have_to_be_ignored_is_refused_by_its_name(wishes, param):
+    with pytest.raises(InvalidRequestError) as refused:
+        prompt(provider=wishes)
+    assert refused.value.param == param
+
+
+def test_a_wish_for_what_is_done_anyway_is_granted():
+    granted = {
+        "data_collection": "allow",
+        "zdr": False,
+        "require_parameters": True,
+        "quantizations": [],
+        "max_price": {"request": None},
+    }
+    assert prompt(provider=granted).wishes == NO_WISHES
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"order": None, "only": None, "ignore": None, "allow_fallbacks": None, "max_price": None, "sort": None},
+        {"max_price": {"prompt": None, "completion": None}, "data_collection": None, "zdr": None},
+    ],
+)
+def test_a_wish_that_is_null_is_none(nothing):
+    assert prompt(provider=nothing).wishes == NO_WISHES
+
+
+@pytest.mark.parametrize("nobody", [{"model": None}, {"models": None}, {"model": None, "models": None}], ids=str)
+def test_models_that_are_null_leave_the_choice_to_the_router(nobody):
+    assert prompt(**nobody).models == ("auto",)
+    assert prompt(**{"models": ["dear"], **nobody}).models == (("auto",) if "models" in nobody else ("dear",))
+
+
+def test_what_is_asked_of_a_stream_beside_its_usage_is_handed_on():
+    found = prompt(stream=True, stream_options={"include_usage": True, "include_obfuscation": False})
+    assert found.stream_options == {"include_obfuscation": False}
+
+
+@pytest.mark.parametrize(
     ("body", "strategy"),
     [
         ({"provider": {"sort": "price"}}, Strategy.CHEAPEST),
@@ -126,6 +178,10 @@ def test_wishes_are_read_as_openrouters_users_write_them():
         ({"strategy": "priority"}, Strategy.PRIORITY),
         ({"strategy": "priority", "provider": {"sort": "price"}}, Strategy.PRIORITY),
         ({"provider": {"order": ["a"]}}, None),
+        ({"provider": {"sort": {"by": "price"}}}, Strategy.CHEAPEST),
+        ({"provider": {"sort": {"by": "latency", "partition": "none"}}}, Strategy.FASTEST),
+        ({"provider": {"sort": {"by": None}}}, None),
+        ({"provider": {"sort": None}}, None),
     ],
 )
 def test_sorting_is_a_strategy(body, strategy):
@@ -133,18 +189,23 @@ def test_sorting_is_a_strategy(body, strategy):
 
 
 @pytest.mark.parametrize(
-    ("body", "cap"),
+    ("body", "cap", "spelling"),
     [
-        ({"max_tokens": 5}, 5),
-        ({"max_completion_tokens": 7}, 7),
-        ({"max_tokens": 5, "max_completion_tokens": 7}, 7),
-        ({"max_tokens": None}, None),
+        ({"max_tokens": 5}, 5, "max_tokens"),
+        ({"max_completion_tokens": 7}, 7, "max_completion_tokens"),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, 7, "max_completion_tokens"),
+        ({"max_tokens": 5, "max_completion_tokens": None}, 5, "max_tokens"),
+        ({"max_tokens": None}, None, "max_tokens"),
     ],
 )
-def test_either_limit_caps_the_answer_and_the_newer_one_wins(body, cap):
+def test_either_limit_caps_the_answer_and_the_newer_one_wins(body, cap, spelling):
     found = prompt(**body)
-    assert found.max_tokens == cap
+    assert (found.max_tokens, found.output_cap_parameter) == (cap, spelling)
     assert not {"max_tokens", "max_completion_tokens"} & found.fields.keys(), "sent under the provider's own name"
+
+
+def test_metadata_may_be_as_long_as_openais():
+    assert prompt(metadata={"n" * 64: "x" * 512}).metadata == {"n" * 64: "x" * 512}
 
 
 def test_metadata_is_kept_here_and_handed_on_only_to_be_stored():
@@ -156,7 +217,13 @@ def test_metadata_is_kept_here_and_handed_on_only_to_be_stored():
 
 @pytest.mark.parametrize(
     ("options", "wants"),
-    [(None, False), ({}, False), ({"include_usage": False}, False), ({"include_usage": True}, True)],
+    [
+        (None, False),
+        ({}, False),
+        ({"include_usage": None}, False),
+        ({"include_usage": False}, False),
+        ({"include_usage": True}, True),
+    ],
 )
 def test_a_chunk_of_usage_is_sent_to_who_asks_for_it(options, wants):
     assert asked(stream=True, stream_options=options).wants_usage is wants
@@ -196,6 +263,35 @@ def test_a_message_without_content_gets_none():
     assert prompt(messages=[message]).messages == (message,)
 
 
+IMAGE_ALONE = [{"role": "user", "content": [IMAGE]}]
+CALLED = {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1"}]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"content": None}, {}, {"content": ""}, {"content": " \n"}, {"content": []}, {"content": [{"type": "text"}]}],
+)
+def test_a_user_who_says_nothing_is_refused(content):
+    with pytest.raises(InvalidRequestError) as refused:
+        prompt(messages=[*HELLO, {"role": "user", **content}])
+    assert refused.value.param == "messages"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        IMAGE_ALONE,
+        [*HELLO, CALLED, {"role": "tool", "tool_call_id": "call_1", "content": ""}],
+        [{"role": "user", "content": ""}, *HELLO],
+        [{"role": "system", "content": "Say something."}],
+        [{"role": "developer", "content": ""}],
+        [{"role": "user", "content": [{"type": "file", "file": {}}]}],
+    ],
+)
+def test_others_may_be_silent_and_so_may_the_user_before(messages):
+    assert prompt(messages=messages).messages == tuple(messages)
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -208,7 +304,6 @@ def test_a_message_without_content_gets_none():
         ({"messages": [{"role": "user", "content": {"text": "Hello"}}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": [TEXT, "Hello"]}]}, "messages.0.content.1"),
         ({"model": ""}, "model"),
-        ({"model": None}, "model"),
         ({"models": "fast"}, "models"),
         ({"models": ["m"] * (MODELS_AT_MOST + 1)}, "models"),
         ({"n": 0}, "n"),
@@ -227,6 +322,7 @@ def test_a_message_without_content_gets_none():
         ({"provider": {"max_price": {"prompt": -1}}}, "provider.max_price.prompt"),
         ({"provider": {"max_price": {"completion": "NaN"}}}, "provider.max_price.completion"),
         ({"metadata": {"team": 1}}, "metadata.team"),
+        ({"metadata": {"team": "x" * 513}}, "metadata.team"),
         ({"metadata": {f"name{number}": "" for number in range(17)}}, "metadata"),
     ],
 )

@@ -127,6 +127,40 @@ def test_the_long_form_says_everything_and_wins_over_the_catalogue(parse):
     assert candidate.price.source == "configuration"
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("timeout_s: 60", None),
+        ("output_cap: max_tokens", "max_tokens"),
+        ("output_cap: max_completion_tokens", "max_completion_tokens"),
+    ],
+)
+def test_a_provider_may_say_what_it_calls_the_limit_on_an_answer(parse, line, expected):
+    for form in (
+        f"base_url: https://mine.example/v1\n{line}\nmodels: [{{name: m, price: unknown}}]",
+        f"base_url: https://mine.example/v1\n{line}\nmodel: m\ncost_per_1k_tokens: unknown",
+    ):
+        assert parse(with_provider(form)).candidates[-1].provider.output_cap_parameter == expected
+
+
+def test_a_provider_calls_the_limit_on_an_answer_one_of_two_things(only_problem):
+    text = "base_url: https://mine.example/v1\noutput_cap: max_new_tokens\nmodels: [{name: m, price: unknown}]"
+    assert "write max_tokens or max_completion_tokens" in only_problem(with_provider(text))
+
+
+def test_a_provider_may_say_which_fields_it_refuses(parse):
+    text = "name: groq\nrefuses: [stream_options, seed]\nmodels: [llama-3.1-8b-instant]"
+    lines = "\n".join(f"    {line}" for line in text.splitlines())
+    (groq,) = parse(f"providers:\n  -\n{lines}").candidates
+    assert groq.provider.refused_parameters >= {"logit_bias", "stream_options", "seed"}
+
+
+@pytest.mark.parametrize("refused", ["model", "messages", "max_tokens", "7", "Key", "{a: b}"])
+def test_what_every_request_needs_cannot_be_refused(only_problem, refused):
+    text = f"base_url: https://mine.example/v1\nrefuses: [{refused}]\nmodels: [{{name: m, price: unknown}}]"
+    assert "refuses[0]: is no field that can be done without" in only_problem(with_provider(text))
+
+
 def test_the_short_form_has_one_price_for_input_and_output_per_thousand_tokens(parse):
     (candidate,) = parse("""
         providers:

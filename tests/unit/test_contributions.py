@@ -119,10 +119,21 @@ def expected_totals(several):
     return {name: value for name, value in found.items() if value}
 
 
+SAYS_NOTHING_AGAINST_IT = {
+    Outcome.SUCCESS,
+    Outcome.CONTEXT_LENGTH,
+    Outcome.CONTENT_FILTER,
+    Outcome.BAD_REQUEST,
+    Outcome.UNSUITED,
+    Outcome.OUT_OF_TIME,
+    Outcome.ABANDONED,
+    Outcome.UNSENT,
+}
+
+
 def expected_of_candidate(several, name):
     tried = [each for one in several for each in one.attempts if each.candidate == name]
     given_up = [each for each in tryings_given_up(several) if each.candidate == name]
-    own = {Outcome.SUCCESS, Outcome.CONTEXT_LENGTH, Outcome.CONTENT_FILTER, Outcome.BAD_REQUEST}
     served = [one for one in several if one.attempts and one.attempts[-1].outcome is Outcome.SUCCESS]
     mine = [one for one in served if one.attempts[-1].candidate == name and one.counted_tokens is not None]
     counted = [one for one in mine if one.attempts[-1].cost.basis is CostBasis.EXACT and one.attempts[-1].tokens]
@@ -131,7 +142,7 @@ def expected_of_candidate(several, name):
         "reported_tokens": sum(one.attempts[-1].tokens.prompt for one in counted),
         "requests": sum(one.attempts[-1].candidate == name for one in served),
         "attempts": len(tried) + len(given_up),
-        "failed_attempts": sum(each.outcome not in own for each in tried) + len(given_up),
+        "failed_attempts": sum(each.outcome not in SAYS_NOTHING_AGAINST_IT for each in tried) + len(given_up),
         "cost_usd": known_usd(tried) + upper_usd(given_up),
         "waste_usd": wasted_usd(tried),
         "prompt_tokens": sum(each.tokens.prompt for each in tried if each.tokens),
@@ -218,8 +229,7 @@ def test_hours_and_days_are_those_of_opening_in_utc():
 @pytest.mark.parametrize("outcome", Outcome)
 def test_only_what_speaks_against_the_provider_is_a_failed_attempt(outcome):
     sums = summed(record(attempt("groq/llama", outcome)))[total_of("groq/llama")]
-    own = outcome in {Outcome.SUCCESS, Outcome.CONTEXT_LENGTH, Outcome.CONTENT_FILTER, Outcome.BAD_REQUEST}
-    assert sums.get("failed_attempts", 0) == (0 if own else 1)
+    assert sums.get("failed_attempts", 0) == (0 if outcome in SAYS_NOTHING_AGAINST_IT else 1)
     assert sums["attempts"] == 1
 
 

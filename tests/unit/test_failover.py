@@ -46,6 +46,7 @@ TABLE = {
     Outcome.CONTEXT_LENGTH: (ON_TO_NEXT, None, BreakerEffect.NONE),
     Outcome.CONTENT_FILTER: (None, None, BreakerEffect.NONE),
     Outcome.BAD_REQUEST: (ON_TO_ANOTHER_PROVIDER, None, BreakerEffect.NONE),
+    Outcome.UNSUITED: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.NONE),
     Outcome.STREAM_REFUSED: (AGAIN_AT_ONCE, ON_TO_NEXT, BreakerEffect.NONE),
     Outcome.ABANDONED: (None, None, BreakerEffect.NONE),
     Outcome.UNSENT: (ON_TO_NEXT, ON_TO_ANOTHER_PROVIDER, BreakerEffect.NONE),

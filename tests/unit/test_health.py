@@ -10,6 +10,7 @@ from builders import NOW
 from llm_router.failover import BreakerEffect
 from llm_router.health import (
     HEALTHY,
+    LONGEST_LEASE_S,
     LONGEST_RATE_LIMIT_S,
     RATE_LIMIT_COOL_DOWN_S,
     REFUSED_COOL_DOWN_S,
@@ -225,3 +226,41 @@ def test_a_forced_try_that_fails_is_no_probe_and_one_that_succeeds_closes():
     forced_at = NOW + timedelta(seconds=1)
     assert after(COUNTS, health=health, began_at=forced_at, now=health.open_until) == health
     assert after(CLOSES, health=health, began_at=forced_at, now=forced_at) == HEALTHY
+
+
+# Clocks that do not agree.
+
+moments = st.integers(-7200, 7200).map(lambda seconds: NOW + timedelta(seconds=seconds))
+told = st.builds(
+    Health,
+    minute=st.integers(0, 2**31),
+    reason=st.sampled_from(OpenReason),
+    opened_at=moments,
+    open_until=moments,
+    probing_until=st.none() | moments,
+)
+
+
+@given(told)
+def test_no_clock_that_is_ahead_keeps_a_candidate_out_for_longer_than_its_reason_does(health):
+    longest_s = {OpenReason.FAILING: 20, OpenReason.RATE_LIMITED: 60, OpenReason.REFUSED: 300}[health.reason]
+    seen = health.seen(NOW)
+    assert open_for_s(seen) <= longest_s
+    assert seen.probing_until is None or seen.probing_until <= NOW + timedelta(seconds=LONGEST_LEASE_S)
+
+
+@given(told)
+def test_what_begins_after_it_was_seen_may_close_it(health):
+    assert health.seen(NOW).after(CLOSES, began_at=NOW, now=NOW) == HEALTHY
+
+
+@given(st.lists(st.sampled_from(BreakerEffect), max_size=12), st.integers(0, 400), st.integers(0, 900))
+def test_what_a_clock_that_agrees_has_written_is_seen_as_it_is(effects, later_s, lease_s):
+    health = after(*effects).probed(now=NOW, lease_s=lease_s)
+    assert health.seen(NOW + timedelta(seconds=later_s)) == health
+
+
+@given(st.integers(0, 7200), st.sampled_from([COUNTS, LIMITED, REFUSED]))
+def test_who_is_ahead_opens_it_for_as_long_as_others_would(ahead_s, effect):
+    ahead = after(effect, effect, effect, now=NOW + timedelta(seconds=ahead_s))
+    assert ahead.seen(NOW) == after(effect, effect, effect)

@@ -83,6 +83,7 @@ POLICY = frozenset(
         "fees",
         "fitting_limits",
         "health",
+        "inflating",
         "infrastructure",
         "json_text",
         "optimization",

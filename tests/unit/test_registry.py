@@ -5,6 +5,7 @@ import re
 import pytest
 
 from llm_router import registry, upstream_addresses
+from llm_router.adapters import openai_dialects
 from llm_router.candidates import AuthKind, Feature
 
 
@@ -17,8 +18,20 @@ def test_every_row_could_stand_in_a_configuration(name):
     assert row.auth.kind is (AuthKind.NONE if name == "ollama" else AuthKind.BEARER)
 
 
+@pytest.mark.parametrize("dialect", openai_dialects.DIALECTS)
+def test_each_way_of_telling_errors_is_some_providers(dialect):
+    rows = [*registry.PROVIDERS.values(), *registry.LAYERS.values()]
+    assert [row.dialect for row in rows].count(dialect) == 1
+
+
+def test_a_second_format_is_known_by_its_address_alone():
+    assert registry.known("anthropic") is None
+    for name in ("anthropic", "claude"):
+        assert registry.known(name, base_url="https://api.anthropic.com/v1") is registry.LAYERS["anthropic"]
+
+
 def test_groq_is_spared_the_parameters_it_refuses():
-    assert registry.PROVIDERS["groq"].dropped_parameters == {"logit_bias"}
+    assert registry.PROVIDERS["groq"].refused_parameters == {"logit_bias", "logprobs", "top_logprobs"}
     assert registry.PROVIDERS["groq"].lacks == {Feature.LOGPROBS, Feature.SEVERAL_CHOICES}
 
 

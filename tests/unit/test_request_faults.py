@@ -57,7 +57,7 @@ def test_a_fault_in_a_message_is_told_at_its_place(messages, param, message):
     [
         ({"provider": "openai"}, "provider must be a JSON object."),
         ({"provider": {"only": [1]}}, "provider.only.0 must be a string."),
-        ({"provider": {"sort": "luck"}}, "provider.sort must be 'price', 'latency' or 'throughput'."),
+        ({"provider": {"sort": "luck"}}, "provider.sort.by must be 'price', 'latency' or 'throughput'."),
         ({"provider": {"max_price": {"prompt": -1}}}, "provider.max_price.prompt must be at least 0."),
         ({"provider": {"max_price": {"prompt": "dear"}}}, "provider.max_price.prompt must be a number."),
         ({"provider": {"max_price": {"prompt": "NaN"}}}, "provider.max_price.prompt must be a number."),
@@ -68,7 +68,7 @@ def test_a_fault_in_a_message_is_told_at_its_place(messages, param, message):
         ({"stream": "yes"}, "stream must be true or false."),
         ({"metadata": []}, "metadata must be a JSON object."),
         ({"metadata": {"team": 1}}, "metadata.team must be a string."),
-        ({"metadata": {"team": "x" * 257}}, "metadata.team must have at most 256 characters."),
+        ({"metadata": {"team": "x" * 513}}, "metadata.team must have at most 512 characters."),
         ({"metadata": {"x" * 65: ""}}, "A name in metadata must have at most 64 characters."),
         ({"metadata": {"": ""}}, "A name in metadata must not be empty."),
         ({"metadata": {str(number): "" for number in range(17)}}, "metadata must have at most 16 entries."),

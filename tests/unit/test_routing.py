@@ -153,10 +153,11 @@ def test_ties_go_to_the_healthier_then_to_the_configured_order(strategy):
 # The other strategies.
 
 
-def test_fastest_orders_by_recent_latency_and_the_unknown_come_last():
+def test_fastest_orders_by_recent_latency_and_the_unknown_stand_in_the_middle():
+    """Last, they would be asked only when all others fail, and stay unknown."""
     facts = {"openai/gpt": Facts(latency_ms=200.0), "groq/llama": Facts(latency_ms=900.0)}
     made = plan(CHEAP, MIDDLING, DEAR, facts=facts, strategy=Strategy.FASTEST)
-    assert names(made) == ["openai/gpt", "groq/llama", "openai/mini"]
+    assert names(made) == ["openai/gpt", "openai/mini", "groq/llama"]
     assert {place.reason for place in made.places} == {"fastest"}
 
 
@@ -189,6 +190,28 @@ def test_a_candidate_is_left_out_with_its_reason(left_out, changes, expected):
     made = plan(left_out, DEAR, **changes)
     assert names(made) == ["openai/gpt"]
     assert reasons(made) == {"groq/llama": expected}
+
+
+PICKY = replace(
+    candidate("groq/llama"),
+    provider=replace(candidate("groq/llama").provider, refused_parameters=frozenset({"logit_bias", "stream_options"})),
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "lacking"),
+    [
+        (prompt(fields={"logit_bias": {"1": -100}}), {"logit_bias"}),
+        (prompt(stream_options={"include_obfuscation": True}), {"stream_options"}),
+        (prompt(fields={"logit_bias": {}}), None),
+        (prompt(fields={"logit_bias": None, "seed": 0}), None),
+        (prompt(stream_options={"include_obfuscation": False}), None),
+    ],
+)
+def test_who_refuses_a_parameter_that_asks_for_something_is_left_out(asked, lacking):
+    made = plan(PICKY, candidate("openai/gpt"), asked=asked)
+    assert [item.lacking for item in made.excluded] == ([lacking] if lacking else [])
+    assert all(item.exclusion is Exclusion.LACKS_FEATURE for item in made.excluded)
 
 
 def test_a_candidate_that_needs_no_key_is_not_left_out_for_having_none():

@@ -6,12 +6,14 @@ import pytest
 
 from builders import NOW, attempt, candidate
 from llm_router import verdicts
+from llm_router.candidates import Feature
 from llm_router.health import OpenReason
 from llm_router.routing import Excluded, Exclusion, Place, Plan
 from llm_router.usage import Outcome
 
 FIRST, SECOND = candidate("groq/small"), candidate("openai/gpt")
 LIMITED, FAILED, REFUSED = Outcome.RATE_LIMITED, Outcome.SERVER_ERROR, Outcome.BAD_REQUEST
+UNSUITED = Outcome.UNSUITED
 
 
 def verdict(*outcomes, excluded=(), in_time=True, places=(FIRST, SECOND), **of_attempts):
@@ -33,10 +35,27 @@ def verdict(*outcomes, excluded=(), in_time=True, places=(FIRST, SECOND), **of_a
         ((REFUSED, REFUSED), "invalid_request"),
         ((REFUSED,), "invalid_request"),
         ((REFUSED, FAILED), "all_providers_failed"),
+        ((UNSUITED,), "invalid_request"),
+        ((UNSUITED, UNSUITED), "invalid_request"),
+        ((UNSUITED, FAILED), "all_providers_failed"),
+        ((UNSUITED, LIMITED), "no_provider_available"),
+        ((UNSUITED, REFUSED), "invalid_request"),
+        ((UNSUITED, Outcome.CONTEXT_LENGTH), "context_length_exceeded"),
     ],
 )
 def test_the_attempts_decide_on_the_error(outcomes, code):
     assert verdict(*outcomes).code == code
+
+
+def test_a_parameter_that_nobody_takes_is_named():
+    left_out = Excluded(FIRST, Exclusion.LACKS_FEATURE, lacking=frozenset({"logit_bias", Feature.TOOLS}))
+    told = verdict(excluded=[left_out])
+    assert (told.code, told.param) == ("invalid_request", "logit_bias")
+    assert told.message.endswith("can do: logit_bias, tools.")
+
+
+def test_a_request_that_suits_nobody_is_told_what_to_change():
+    assert verdict(UNSUITED, UNSUITED, param="max_tokens").param == "max_tokens"
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,7 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
     async def generate(request: Request, key: ClientKey = signed_in) -> Response:
         body = await http_requests.read_json(request, GenerateRequest, max_bytes=doors.max_body_bytes)
         _asked_delivery(request)  # of no effect here, where nothing is streamed; a slip is told all the same
-        limit_s = deadlines.limit_s(request.scope, most_s=doors.gateway_timeout_s)
-        deadline = Deadline(default_s=limit_s, limit_s=limit_s)
+        deadline = _buffered_deadline(request.scope, doors)
         dispatch = functools.partial(doors.dispatcher.answer, body.as_prompt(), key_id=key.key_id, deadline=deadline)
         answer = await live.in_one_piece(lambda _: dispatch(), request.receive)
         request.state.record = answer.record
@@ -89,8 +88,7 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
     async def chat_completions(request: Request, key: ClientKey = signed_in) -> Response:
         body = await http_requests.read_json(request, ChatRequest, max_bytes=doors.max_body_bytes)
         prompt = body.as_prompt()
-        limit_s = deadlines.limit_s(request.scope, most_s=STREAMING_TIMEOUT_AT_MOST_S)
-        deadline = Deadline(default_s=STREAMING_TIMEOUT_S, limit_s=limit_s)
+        deadline = _streaming_deadline(request.scope)
         dispatch = functools.partial(doors.dispatcher.answer, prompt, key_id=key.key_id, deadline=deadline)
         delivery = _asked_delivery(request)
         if body.stream:
@@ -106,8 +104,18 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         is_chat = isinstance(value, dict) and "messages" in value
         body = http_requests.parsed(value, ChatRequest) if is_chat else http_requests.parsed(value, GenerateRequest)
         prompt = body.as_prompt()
-        fitted, plan = await doors.dispatcher.plan(prompt)
+        deadline = _streaming_deadline(request.scope) if is_chat else _buffered_deadline(request.scope, doors)
+        fitted, plan = await doors.dispatcher.plan(prompt, deadline=deadline)
         return http_responses.estimated(prompt, fitted, plan)
+
+
+def _buffered_deadline(scope: Scope, doors: Doors) -> Deadline:
+    limit_s = deadlines.limit_s(scope, most_s=doors.gateway_timeout_s)
+    return Deadline(default_s=limit_s, limit_s=limit_s)
+
+
+def _streaming_deadline(scope: Scope) -> Deadline:
+    return Deadline(STREAMING_TIMEOUT_S, limit_s=deadlines.limit_s(scope, most_s=STREAMING_TIMEOUT_AT_MOST_S))
 
 
 def _open_windows(app: FastAPI, doors: Doors, signed_in: Any) -> None:
@@ -135,7 +143,11 @@ def _open_windows(app: FastAPI, doors: Doors, signed_in: Any) -> None:
 
     @app.get("/v1/models", dependencies=[signed_in])
     async def models() -> Response:
-        return http_responses.as_json(_models(doors.configuration))
+        return http_responses.as_json(await doors.overview.models())
+
+    @app.get("/v1/models/{model:path}", dependencies=[signed_in])
+    async def one_model(model: str) -> Response:
+        return http_responses.as_json(await doors.overview.model(model))
 
 
 def _deliverable(response: Response, record: UsageRecord, scope: Scope) -> Response:
@@ -197,12 +209,3 @@ def _usual_delivery(prompt: Prompt, configuration: Configuration) -> Delivery:
     """Of a stream: what the route says, else live."""
     route = configuration.route(prompt.models[0])
     return (route.delivery if route else None) or Delivery.LIVE
-
-
-def _models(configuration: Configuration) -> dict[str, object]:
-    names = [(name, "llm-router") for name in configuration.routes]
-    names += [(candidate.name, candidate.provider.name) for candidate in configuration.candidates]
-    return {
-        "object": "list",
-        "data": [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names],
-    }

@@ -123,18 +123,20 @@ class Price(Rates):
 class Provider:
     """A company or server that hosts models.
 
-    `dropped_parameters` are request fields that this provider answers with a 400, though its format is OpenAI's;
-    `output_cap_parameter` is its name for the limit on the answer's tokens. `reports_cost` says that the usage it
-    reports carries what it charged.
+    `refused_parameters` are request fields that this provider answers with a 400, though its format is OpenAI's;
+    `output_cap_parameter` is its name for the limit on the answer's tokens, None where it gets the caller's.
+    `reports_cost` says that the usage it reports carries what it charged. `dialect` names its words for errors, where
+    nothing but words tells them.
     """
 
     name: str
     base_url: str
     auth: Auth
     timeout_s: float
-    output_cap_parameter: str = "max_tokens"
-    dropped_parameters: frozenset[str] = frozenset()
+    output_cap_parameter: str | None = None
+    refused_parameters: frozenset[str] = frozenset()
     reports_cost: bool = False
+    dialect: str = ""
 
 
 class Feature(StrEnum):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -16,18 +15,20 @@ from pydantic import (
     StrictInt,
     StrictStr,
     Tag,
+    model_validator,
 )
 
 from llm_router import request_faults
 from llm_router.candidates import Feature, Optimize, Strategy
-from llm_router.http_requests import Metadata, Text, Tokens
-from llm_router.prompts import NO_WISHES, Prompt, Wishes
+from llm_router.errors import InvalidRequestError
+from llm_router.http_requests import Metadata, NullIsAbsent, Text, Tokens
+from llm_router.prompts import NO_WISHES, Prompt
+from llm_router.provider_wishes import ProviderWishes
 
 CHOICES_AT_MOST = 128
 MESSAGES_AT_MOST = 10_000
 MODELS_AT_MOST = 20
 PARTS_AT_MOST = 10_000
-PROVIDERS_AT_MOST = 100
 
 OURS = frozenset(
     {
@@ -46,9 +47,6 @@ OURS = frozenset(
 )
 """Fields that do not go upstream as they came."""
 
-_SORTS = {"price": Strategy.CHEAPEST, "latency": Strategy.FASTEST, "throughput": Strategy.FASTEST}
-_Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-
 
 def _form(content: object) -> str | None:
     if isinstance(content, str):
@@ -63,7 +61,6 @@ _Content = Annotated[
     _Text | _Parts, Discriminator(_form, custom_error_type="content_type", custom_error_message="neither form")
 ]
 _Models = Annotated[list[Text], FailFast(), Field(max_length=MODELS_AT_MOST)]
-_Providers = Annotated[list[Text], FailFast(), Field(max_length=PROVIDERS_AT_MOST)]
 
 
 class ChatMessage(BaseModel):
@@ -75,29 +72,7 @@ class ChatMessage(BaseModel):
     content: _Content | None = None
 
 
-class MaxPrice(BaseModel):
-    """USD per million tokens, in OpenRouter's words."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    prompt: _Usd | None = None
-    completion: _Usd | None = None
-
-
-class ProviderWishes(BaseModel):
-    """Which providers the caller wants, as OpenRouter's users write it."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    order: _Providers = []
-    only: _Providers = []
-    ignore: _Providers = []
-    sort: Literal["price", "latency", "throughput"] | None = None
-    max_price: MaxPrice = MaxPrice()
-    allow_fallbacks: StrictBool = True
-
-
-class StreamOptions(BaseModel):
+class StreamOptions(NullIsAbsent):
     model_config = ConfigDict(extra="allow")
 
     include_usage: StrictBool = False
@@ -119,7 +94,17 @@ class ChatRequest(BaseModel):
     optimize: Optimize | None = None
     metadata: Metadata | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nobody_named(cls, said: object) -> object:
+        """OpenRouter's users may write null for the models; the router's default serves then."""
+        if not isinstance(said, dict):
+            return said
+        return {name: value for name, value in said.items() if value is not None or name not in ("model", "models")}
+
     def as_prompt(self) -> Prompt:
+        if any(found.role == "user" for found in self.messages) and not _has_content(_last_of_the_user(self.messages)):
+            raise InvalidRequestError("The last user message in messages must not be empty.", param="messages")
         fields = self.model_dump(exclude_unset=True, exclude=set(OURS))
         if fields.get("store"):
             fields["metadata"] = self.metadata
@@ -128,12 +113,14 @@ class ChatRequest(BaseModel):
             messages=messages,
             models=self._models(),
             max_tokens=self.max_completion_tokens or self.max_tokens,
+            output_cap_parameter="max_completion_tokens" if self.max_completion_tokens else "max_tokens",
             choices=self.n or 1,
             fields=fields,
             needs=frozenset(_needs(fields, messages)),
-            strategy=self.strategy or (_SORTS[self.provider.sort] if self.provider and self.provider.sort else None),
+            stream_options=(self.stream_options and self.stream_options.model_extra) or {},
+            strategy=self.strategy or (self.provider.strategy if self.provider else None),
             optimize=self.optimize,
-            wishes=_wishes(self.provider) if self.provider else NO_WISHES,
+            wishes=self.provider.as_wishes() if self.provider else NO_WISHES,
             metadata=self.metadata or {},
         )
 
@@ -147,15 +134,15 @@ class ChatRequest(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-def _wishes(said: ProviderWishes) -> Wishes:
-    return Wishes(
-        order=tuple(said.order),
-        only=tuple(said.only),
-        ignore=tuple(said.ignore),
-        max_input=said.max_price.prompt,
-        max_output=said.max_price.completion,
-        allows_fallbacks=said.allow_fallbacks,
-    )
+def _last_of_the_user(messages: Sequence[ChatMessage]) -> ChatMessage:
+    return next(found for found in reversed(messages) if found.role == "user")
+
+
+def _has_content(found: ChatMessage) -> bool:
+    """Text that is more than white space, or a part that is no text."""
+    if not isinstance(found.content, list):
+        return bool((found.content or "").strip())
+    return any(part.get("type") != "text" or str(part.get("text") or "").strip() for part in found.content)
 
 
 def _needs(fields: Mapping[str, Any], messages: tuple[Mapping[str, Any], ...]) -> Iterator[Feature]:

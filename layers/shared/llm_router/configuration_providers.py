@@ -19,10 +19,23 @@ from llm_router.registry import KnownProvider
 
 TIMEOUT_S = 60.0
 
-PROVIDER_FIELDS = ("name", "base_url", "auth", "timeout_s", "models")
-SHORT_FIELDS = ("name", "base_url", "auth", "model", "cost_per_1k_tokens", "timeout", "timeout_s")
+PROVIDER_FIELDS = ("name", "base_url", "auth", "timeout_s", "output_cap", "refuses", "models")
+SHORT_FIELDS = (
+    "name",
+    "base_url",
+    "auth",
+    "model",
+    "cost_per_1k_tokens",
+    "timeout",
+    "timeout_s",
+    "output_cap",
+    "refuses",
+)
+NEEDED = frozenset({"model", "messages", "max_tokens", "max_completion_tokens"})
+OUTPUT_CAPS = ("max_tokens", "max_completion_tokens")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_PARAMETER = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HEADERS_TAKEN = frozenset(
     {"accept", "connection", "content-length", "content-type", "expect", "host", "te", "transfer-encoding", "upgrade"}
@@ -65,9 +78,10 @@ class _ProviderReader:
             base_url=base_url,
             auth=self._auth(row),
             timeout_s=self._timeout_s(),
-            output_cap_parameter=ways.output_cap_parameter,
-            dropped_parameters=ways.dropped_parameters,
+            output_cap_parameter=self._output_cap() or ways.output_cap_parameter,
+            refused_parameters=ways.refused_parameters | self._refuses(),
             reports_cost=ways.reports_cost,
+            dialect=ways.dialect,
         )
         reader = ModelReader(provider, ways, self._key_advice, self._declared, self._catalogue)
         if self._is_short:
@@ -117,6 +131,26 @@ class _ProviderReader:
         elif auth.header is not None and (not _HEADER.fullmatch(auth.header) or auth.header.lower() in _HEADERS_TAKEN):
             self._section.problem("auth", "names a header that cannot carry a key; write {header: x-api-key}")
         return auth or Auth(AuthKind.NONE)
+
+    def _output_cap(self) -> str | None:
+        """None where the file leaves it out."""
+        if "output_cap" not in self._section:
+            return None
+        return self._section.choice("output_cap", OUTPUT_CAPS, default=OUTPUT_CAPS[0])
+
+    def _refuses(self) -> frozenset[str]:
+        expected = "a list of fields that it answers with an error, such as [logit_bias, stream_options]"
+        found = set()
+        for index, value in enumerate(self._section.items("refuses", expected=expected)):
+            name = value.value if isinstance(value, Text) else None
+            if isinstance(name, str) and _PARAMETER.fullmatch(name) and name not in NEEDED:
+                found.add(name)
+            else:
+                place = f"{self._section.place_of('refuses')}[{index}]"
+                self._section.report.problem(
+                    place, f"is no field that can be done without; write {expected}", line=value.line
+                )
+        return frozenset(found)
 
     def _timeout_s(self) -> float:
         section = self._section

@@ -20,6 +20,7 @@ THE_REQUESTS_OWN = frozenset(
         Outcome.CONTEXT_LENGTH,
         Outcome.CONTENT_FILTER,
         Outcome.BAD_REQUEST,
+        Outcome.UNSUITED,
         Outcome.OUT_OF_TIME,
         Outcome.ABANDONED,
         Outcome.UNSENT,

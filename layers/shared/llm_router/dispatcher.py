@@ -33,7 +33,7 @@ from llm_router.ledger import Ledger
 from llm_router.prompts import Prompt
 from llm_router.provider_keys import KeyReader
 from llm_router.transport import Transport
-from llm_router.upstream import Asked, Reading
+from llm_router.upstream import Asked, Reading, Streamed
 from llm_router.usage import Attempt, Outcome, RecordState, Trying, UsageRecord
 
 SETTLING_S = 1.0
@@ -99,7 +99,11 @@ class RequestFailedError(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """`memory_mb` is that of the Lambda function that this is, None where it is none."""
+    """`memory_mb` is that of the Lambda function that this is, None where it is none.
+
+    What candidates would not have is remembered: `unstreamed` are those that refuse streams, `uncounted` those that
+    refuse to be asked for a stream's usage.
+    """
 
     configuration: Configuration
     keys: KeyReader
@@ -111,6 +115,7 @@ class Dispatcher:
     logger: Logger
     memory_mb: int | None = None
     unstreamed: set[str] = field(default_factory=set)
+    uncounted: set[str] = field(default_factory=set)
 
     async def answer(self, prompt: Prompt, *, key_id: str, deadline: Deadline, show: ShowTo | None = None) -> Answer:
         """Serve the prompt; raises InvalidRequestError or RequestFailedError.
@@ -135,10 +140,10 @@ class Dispatcher:
         )
         return await self._serve(request, self._new_record(request, key_id, surroundings.now))
 
-    async def plan(self, prompt: Prompt) -> tuple[Fitted, routing.Plan]:
+    async def plan(self, prompt: Prompt, *, deadline: Deadline) -> tuple[Fitted, routing.Plan]:
         """What `answer` would send and try, in which order and why, without doing it. Raises InvalidRequestError."""
         route = self._route(prompt)
-        _, surroundings = await self._surroundings(route, time_s=None)
+        _, surroundings = await self._surroundings(route, time_s=deadline.seconds(route) - SETTLING_S)
         fitted = await self.fitter.fitted(prompt, route, surroundings)
         return fitted, routing.plan(fitted.prompt, route, surroundings)
 
@@ -279,7 +284,11 @@ class Dispatcher:
         key = request.keys.get(candidate.provider.name)
         try:
             upstream = openai.build(
-                request.prompt, candidate=candidate, key=key, output_cap=output_cap, streamed=streamed
+                request.prompt,
+                candidate=candidate,
+                key=key,
+                output_cap=output_cap,
+                streamed=self._streamed(request, candidate),
             )
         except Exception:  # as below; and nothing of it is the provider's, which was not asked
             self.logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
@@ -288,7 +297,7 @@ class Dispatcher:
             transport=self.transport,
             request=upstream,
             limits=self._limits(request, trial, candidate, streamed=streamed),
-            asked=_asked(request.prompt),
+            asked=_asked(request.prompt, candidate),
             show=_show(request, trial, candidate),
             answers=functools.partial(self._tell, trial, candidate, BreakerEffect.ANSWERS, began_at=self.clock.now()),
             fresh=step.fresh,
@@ -315,7 +324,13 @@ class Dispatcher:
         )
 
     def _is_streamed(self, request: _Request, candidate: Candidate) -> bool:
-        return candidate.name not in self.unstreamed and Feature.AUDIO not in request.prompt.needs
+        refuses = candidate.name in self.unstreamed or "stream" in candidate.provider.refused_parameters
+        return not refuses and Feature.AUDIO not in request.prompt.needs
+
+    def _streamed(self, request: _Request, candidate: Candidate) -> Streamed:
+        if not self._is_streamed(request, candidate):
+            return Streamed.NO
+        return Streamed.YES if candidate.name in self.uncounted else Streamed.COUNTED
 
     @staticmethod
     def _first_content_s(candidate: Candidate, *, streamed: bool) -> float:
@@ -362,7 +377,8 @@ class Dispatcher:
     def _note(self, trial: _Trial, candidate: Candidate, attempt: Attempt, began_at: datetime) -> None:
         """What this process learns from an attempt, and tells the fleet."""
         if attempt.outcome is Outcome.STREAM_REFUSED:
-            self.unstreamed.add(candidate.name)
+            may_still_stream = attempt.param != "stream" and candidate.name not in self.uncounted
+            (self.uncounted if may_still_stream else self.unstreamed).add(candidate.name)
         rule = failover.RULES[attempt.outcome]
         if rule.says_nothing_yet:  # were a probe's lease given back, another process would probe beside the next try
             return
@@ -435,8 +451,9 @@ class _Opening:
         self.waited_s += self.clock.monotonic_s() - started_s
 
 
-def _asked(prompt: Prompt) -> Asked:
-    return Asked(prompt.choices, with_calls=bool({Feature.TOOLS, Feature.AUDIO} & prompt.needs))
+def _asked(prompt: Prompt, candidate: Candidate) -> Asked:
+    with_calls = bool({Feature.TOOLS, Feature.AUDIO} & prompt.needs)
+    return Asked(prompt.choices, with_calls=with_calls, dialect=candidate.provider.dialect)
 
 
 def _served(request: _Request, record: UsageRecord) -> Candidate | None:

@@ -80,6 +80,7 @@ RULES = {
     Outcome.CONTEXT_LENGTH: Rule(Again.NEVER, Next.LARGER_WINDOW, BreakerEffect.NONE),
     Outcome.CONTENT_FILTER: Rule(Again.NEVER, Next.IF_ROUTE_SAYS, BreakerEffect.NONE),
     Outcome.BAD_REQUEST: Rule(Again.NEVER, Next.ONE_OTHER_PROVIDER, BreakerEffect.NONE),
+    Outcome.UNSUITED: Rule(Again.NEVER, Next.ANY, BreakerEffect.NONE),
     Outcome.STREAM_REFUSED: Rule(Again.AT_ONCE, Next.ANY, BreakerEffect.NONE),
     Outcome.ABANDONED: Rule(Again.NEVER, Next.NONE, BreakerEffect.NONE),
     Outcome.UNSENT: Rule(Again.NEVER, Next.ANY, BreakerEffect.NONE),

@@ -58,6 +58,7 @@ class Fleet:
         self._clock = clock
         self._logger = logger
         self._health: dict[str, Health] = {}
+        self._first_seen: dict[str, tuple[str | None, Health]] = {}
         self._switched_off: Mapping[str, Switch] = {}
         self._facts: Mapping[str, Facts] = {}
         self._due_at_s = dict.fromkeys(Shared, float("-inf"))
@@ -152,10 +153,18 @@ class Fleet:
             if name.startswith(SWITCH)
         }
         self._health = {
-            name.removeprefix(BREAKER): fleet_items.health(text)
+            candidate: self._seen(candidate, text)
             for name, text in texts.items()
-            if name.startswith(BREAKER)
+            if (candidate := name.removeprefix(BREAKER)) != name
         }
+
+    def _seen(self, candidate: str, text: str | None) -> Health:
+        """What a text means by this process's clock. It is judged once, or a time in the future would never come."""
+        before, health = self._first_seen.get(candidate, (None, HEALTHY))
+        if text != before:
+            health = fleet_items.health(text).seen(self._clock.now())
+            self._first_seen[candidate] = (text, health)
+        return health
 
     async def _tell(self, candidate: str, known: Health, change: Change) -> None:
         try:
@@ -168,23 +177,24 @@ class Fleet:
 
         Raises StoreError or TimeoutError.
         """
-        text, has_changed = await asyncio.wait_for(
+        self._health[candidate], has_changed = await asyncio.wait_for(
             asyncio.to_thread(self._swapped, candidate, known, change), ANSWERED_WITHIN_S
         )
-        self._health[candidate] = fleet_items.health(text)
         return has_changed
 
-    def _swapped(self, candidate: str, known: Health, change: Change) -> tuple[str | None, bool]:
-        """Blocking. What the breaker's text is now, and whether it was changed here; `known` is where to begin."""
+    def _swapped(self, candidate: str, known: Health, change: Change) -> tuple[Health, bool]:
+        """Blocking. The breaker as it is now, and whether it was changed here; `known` is where to begin."""
         name, before = BREAKER + candidate, fleet_items.breaker_text(known)
+        health = fleet_items.health(before)
         for _ in range(SWAPS_AT_MOST):
-            after = fleet_items.breaker_text(change(fleet_items.health(before)))
-            if after == before:
+            after = fleet_items.breaker_text(change(health))
+            if after == fleet_items.breaker_text(health):
                 break
             try:
                 self._store.swap(name, before, after)
             except OvertakenError as error:
                 before = error.current
+                health = self._seen(candidate, before)
             else:
-                return after, True
-        return before, False
+                return fleet_items.health(after), True
+        return health, False

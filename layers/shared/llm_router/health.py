@@ -24,10 +24,21 @@ LONGEST_RATE_LIMIT_S = 60.0
 REFUSED_COOL_DOWN_S = 300.0
 
 
+LONGEST_LEASE_S = 910.0
+"""More than any first content is waited for."""
+
+
 class OpenReason(StrEnum):
     FAILING = "failing"
     RATE_LIMITED = "rate_limited"
     REFUSED = "refused"
+
+
+LONGEST_OPEN_S = {
+    OpenReason.FAILING: LONGEST_COOL_DOWN_S,
+    OpenReason.RATE_LIMITED: LONGEST_RATE_LIMIT_S,
+    OpenReason.REFUSED: REFUSED_COOL_DOWN_S,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,22 @@ class Health:
         if self.probing_until is not None and now < self.probing_until:
             return self.probing_until
         return None
+
+    def seen(self, now: datetime) -> Health:
+        """As it is understood by who reads it for the first time.
+
+        Whoever wrote it may have a clock that is ahead: what began in the future began just now, and nothing lasts for
+        longer than it can have been meant to.
+        """
+        ahead = max(timedelta(0), self.opened_at - now) if self.opened_at else timedelta(0)
+        longest_s = LONGEST_OPEN_S[self.reason] if self.reason else 0.0
+        return replace(
+            self,
+            minute=min(self.minute, _minute(now)),
+            opened_at=self.opened_at and self.opened_at - ahead,
+            open_until=self.open_until and min(self.open_until - ahead, now + timedelta(seconds=longest_s)),
+            probing_until=self.probing_until and min(self.probing_until, now + timedelta(seconds=LONGEST_LEASE_S)),
+        )
 
     def probed(self, *, now: datetime, lease_s: float) -> Health:
         return replace(self, probing_until=now + timedelta(seconds=lease_s))

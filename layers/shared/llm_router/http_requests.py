@@ -6,7 +6,17 @@ from contextlib import aclosing
 from decimal import Decimal
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
@@ -33,9 +43,18 @@ def _number(value: object) -> object:
 
 Tokens = Annotated[StrictInt, Field(ge=1, le=TOKENS_AT_MOST)]
 _MetadataName = Annotated[StrictStr, Field(min_length=1, max_length=64)]
-_MetadataValue = Annotated[StrictStr, Field(max_length=256)]
+_MetadataValue = Annotated[StrictStr, Field(max_length=512)]
 
 Metadata = Annotated[dict[_MetadataName, _MetadataValue], Field(max_length=16)]
+
+
+class NullIsAbsent(BaseModel):
+    """A mapping in which null says as much as nothing."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, said: object) -> object:
+        return {name: value for name, value in said.items() if value is not None} if isinstance(said, dict) else said
 
 
 class GenerateRequest(BaseModel):

@@ -92,7 +92,7 @@ def estimated(prompt: Prompt, fitted: Fitted, plan: Plan) -> Response:
                 "provider": item.candidate.provider.name,
                 "model": item.candidate.model,
                 "reason": item.exclusion.value,
-                "lacking": sorted(feature.value for feature in item.lacking),
+                "lacking": sorted(map(str, item.lacking)),
             }
             for item in plan.excluded
         ],

@@ -63,6 +63,30 @@ class Overview:
             ],
         }
 
+    async def models(self) -> dict[str, object]:
+        """The body of `GET /v1/models`."""
+        return {"object": "list", "data": await self._models()}
+
+    async def model(self, name: str) -> dict[str, object]:
+        """The body of `GET /v1/models/{name}`. Raises NotFoundError."""
+        found = next((model for model in await self._models() if model["id"] == name), None)
+        if found is None:
+            raise NotFoundError("There is no route or model of that name that could be asked.")
+        return found
+
+    async def _models(self) -> list[dict[str, object]]:
+        """What can be asked for. Who has no key is left out, as are routes to nobody else."""
+        found = self.configuration.candidates
+        keys = await self.keys.keys({candidate.provider.name for candidate in found})
+        able = {c.name: c.provider.name for c in found if not c.provider.auth.needs_key or c.provider.name in keys}
+        routes = [
+            name
+            for name, route in self.configuration.routes.items()
+            if any(candidate.name in able for candidate in route.candidates)
+        ]
+        owners = dict.fromkeys(routes, "llm-router") | able
+        return [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in owners.items()]
+
     async def switch(self, provider: str, *, enabled: bool, reason: str) -> dict[str, object]:
         """The body of `PUT /providers/{name}`. Raises NotFoundError or SwitchUnavailableError."""
         if provider not in {candidate.provider.name for candidate in self.configuration.candidates}:

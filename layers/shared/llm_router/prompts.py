@@ -22,6 +22,9 @@ IMAGES = ("image_url", "input_image", "image")
 BESIDE_MESSAGES = ("tools", "response_format", "functions")
 """Fields of a request that count as a part of its prompt."""
 
+NOTHING_ASKED = (("logprobs", False), ("store", False))
+"""What a field says by default."""
+
 Json = Mapping[str, object]
 
 
@@ -48,14 +51,18 @@ class Prompt:
     """One request. `models` are routes or `provider/model`, each the fallback of the one before.
 
     `messages` are in OpenAI's format; `fields` are all other fields of the request that go upstream as they are.
-    `max_tokens` caps each of the `choices` answers. `counted_tokens` is how many it has, where that was counted.
+    `max_tokens` caps each of the `choices` answers; `output_cap_parameter` is how the caller spells that.
+    `stream_options` are those that the caller asks of a stream, without usage, which is always asked for.
+    `counted_tokens` is how many it has, where that was counted.
     """
 
     messages: tuple[Json, ...]
     models: tuple[str, ...] = ("auto",)
     max_tokens: int | None = None
+    output_cap_parameter: str = "max_tokens"
     choices: int = 1
     fields: Json = field(default_factory=dict)
+    stream_options: Json = field(default_factory=dict)
     needs: frozenset[Feature] = frozenset()
     strategy: Strategy | None = None
     delivery: Delivery | None = None
@@ -63,6 +70,16 @@ class Prompt:
     optimize: Optimize | None = None
     counted_tokens: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def parameters(self) -> frozenset[str]:
+        """The fields that ask for something. What a field says that says nothing may be left out of it."""
+        asked = {
+            name
+            for name, value in self.fields.items()
+            if value not in (None, {}, []) and (name, value) not in NOTHING_ASKED
+        }
+        return frozenset(asked | ({"stream_options"} if any(self.stream_options.values()) else set()))
 
     @cached_property
     def size_bytes(self) -> int:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from llm_router import pricing
-from llm_router.candidates import Candidate, Feature, Provider, Route, Strategy
+from llm_router.candidates import Candidate, Provider, Route, Strategy
 from llm_router.health import HEALTHY, Health, OpenReason
 from llm_router.prompts import Prompt, Wishes
 from llm_router.usage import TokenUsage
@@ -85,13 +85,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """`lacking` are the features that the request needs and the model lacks. `is_probed` says that a breaker's time is
-    over and another request is trying the candidate just now.
+    """`lacking` are the features and parameters that the request needs and the candidate lacks. `is_probed` says that a
+    breaker's time is over and another request is trying the candidate just now.
     """
 
     candidate: Candidate
     exclusion: Exclusion
-    lacking: frozenset[Feature] = frozenset()
+    lacking: frozenset[str] = frozenset()
     open_reason: OpenReason | None = None
     open_until: datetime | None = None
     is_probed: bool = False
@@ -158,7 +158,7 @@ def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings)
     health = surroundings.health.get(candidate.name, HEALTHY)
     if reason := _provider_exclusion(candidate.provider, surroundings):
         return Excluded(candidate, reason)
-    if (missing := candidate.lacks & prompt.needs) or _is_unwanted(candidate, prompt.wishes):
+    if (missing := _lacking(candidate, prompt)) or _is_unwanted(candidate, prompt.wishes):
         reason = Exclusion.LACKS_FEATURE if missing else Exclusion.NOT_WANTED
         return Excluded(candidate, reason, lacking=missing)
     if _is_too_dear(candidate, prompt.wishes, surroundings.now):
@@ -179,6 +179,11 @@ def _may_be_forced(item: Excluded) -> bool:
     if item.open_reason is OpenReason.FAILING:
         return True
     return item.open_reason is OpenReason.RATE_LIMITED and item.is_probed
+
+
+def _lacking(candidate: Candidate, prompt: Prompt) -> frozenset[str]:
+    """A parameter that the provider refuses is not dropped: somebody else may take it."""
+    return (candidate.lacks & prompt.needs) | (candidate.provider.refused_parameters & prompt.parameters)
 
 
 def _provider_exclusion(provider: Provider, surroundings: Surroundings) -> Exclusion | None:
@@ -227,6 +232,8 @@ def _ranked(
         name = item.candidate.provider.name
         return order.index(name) if name in order else len(order)
 
+    usual_ms = _usual_latency_ms([facts(candidate) for candidate in able])
+
     def by_strategy(item: Place) -> tuple[bool, Decimal | float, float]:
         known = facts(item.candidate)
         is_slow = _is_too_slow(known, surroundings.time_s)
@@ -234,11 +241,17 @@ def _ranked(
             usd = Decimal("Infinity") if item.expected_usd is None else item.expected_usd
             return (is_slow, usd, -known.success_rate)
         if strategy is Strategy.FASTEST:
-            return (is_slow, float("inf") if known.latency_ms is None else known.latency_ms, -known.success_rate)
+            return (is_slow, usual_ms if known.latency_ms is None else known.latency_ms, -known.success_rate)
         return (False, 0.0, 0.0)
 
     places = sorted((place(candidate) for candidate in able), key=by_strategy)
     return tuple(sorted(places, key=by_wish))
+
+
+def _usual_latency_ms(facts: Sequence[Facts]) -> float:
+    """What a candidate is taken for of which nothing is known: put last, it might never be asked, and never known."""
+    known = sorted(found.latency_ms for found in facts if found.latency_ms is not None)
+    return (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2 if known else 0.0
 
 
 def _is_too_slow(facts: Facts, time_s: float | None) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ import httpx
 
 from llm_router import tls
 from llm_router.connections import Connections
+from llm_router.inflating import CODINGS, Inflater
 from llm_router.upstream import UpstreamRequest
 from llm_router.usage import Outcome
 
@@ -79,6 +81,7 @@ class UpstreamStream:
     headers: dict[str, str]
     _body: AsyncIterable[bytes]
     _progress: Progress
+    _inflater: Inflater | None = None
 
     async def chunks(self, *, bytes_at_most: int | None = RESPONSE_BYTES_AT_MOST) -> AsyncGenerator[bytes]:
         """The body, decoded, as it comes. Raises TransportError where it breaks off or is too large.
@@ -88,10 +91,16 @@ class UpstreamStream:
         size = 0
         with _told(self._progress):
             async for chunk in self._body:
-                size += len(chunk)
-                if bytes_at_most is not None and size > bytes_at_most:
-                    raise TransportError(Outcome.MALFORMED, may_be_billed=True)
-                yield chunk
+                for piece in self._decoded(chunk):
+                    size += len(piece)
+                    if bytes_at_most is not None and size > bytes_at_most:
+                        raise TransportError(Outcome.MALFORMED, may_be_billed=True)
+                    yield piece
+            if self._inflater:
+                self._inflater.end()
+
+    def _decoded(self, chunk: bytes) -> Iterable[bytes]:
+        return self._inflater.pieces(chunk) if self._inflater else (chunk,)
 
 
 class Transport:
@@ -130,7 +139,8 @@ class Transport:
         try:
             progress.answered = True
             headers = httpx.Headers(response.headers)
-            yield UpstreamStream(response.status, dict(headers), _decoded(response, headers), progress)
+            inflater = Inflater() if headers.get("content-encoding", "").lower() in CODINGS else None
+            yield UpstreamStream(response.status, dict(headers), _body(response), progress, inflater)
         finally:
             await lease.give_back()
 
@@ -138,22 +148,9 @@ class Transport:
         await self._connections.close()
 
 
-class _Encoded(httpx.AsyncByteStream):
-    """What httpx decodes."""
-
-    def __init__(self, body: AsyncIterable[bytes]) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._body:
-            yield chunk
-
-
-def _decoded(response: httpcore.Response, headers: httpx.Headers) -> AsyncIterable[bytes]:
+def _body(response: httpcore.Response) -> AsyncIterable[bytes]:
     assert isinstance(response.stream, AsyncIterable)  # noqa: S101  # httpcore's types serve blocking callers too
-    if "content-encoding" not in headers:
-        return response.stream
-    return httpx.Response(response.status, headers=headers, stream=_Encoded(response.stream)).aiter_bytes()
+    return response.stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +176,7 @@ def _target(url: str) -> _Target:
 def _request(request: UpstreamRequest, target: _Target, body: AsyncIterator[bytes]) -> httpcore.Request:
     headers = {
         "accept": "*/*",
-        "accept-encoding": "gzip, deflate",
+        "accept-encoding": "identity",  # an answer is small, and compressed events are held back
         "user-agent": USER_AGENT,
         **request.headers,
         "content-length": str(len(request.body)),
@@ -197,7 +194,7 @@ def _told(progress: Progress) -> Iterator[None]:
         yield
     except httpcore.ConnectTimeout as error:
         raise TransportError(Outcome.TIMEOUT, may_be_billed=False) from error
-    except httpx.DecodingError as error:
+    except zlib.error as error:
         raise TransportError(Outcome.CUT, may_be_billed=True) from error
     except BROKEN as error:
         raise progress.broken() from error

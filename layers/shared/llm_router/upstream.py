@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import Enum, auto
 
 from llm_router.usage import Outcome, TokenUsage
 
@@ -25,12 +26,24 @@ class UpstreamResponse:
     body: bytes
 
 
+class Streamed(Enum):
+    """How an answer is asked for: in one piece, as a stream, or as one that ends with its usage."""
+
+    NO = auto()
+    YES = auto()
+    COUNTED = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an answer must have to be whole: so many choices; calls are an answer where something could be called."""
+    """What an answer must have to be whole: so many choices; calls are an answer where something could be called.
+
+    `dialect` is that of whom was asked, empty where errors are told by status and code.
+    """
 
     choices: int = 1
     with_calls: bool = False
+    dialect: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,8 @@ class Outcome(StrEnum):
     """How an attempt ended. What follows from each stands in `failover`.
 
     A `timeout` is the candidate's: it had all the time of its own limits. `out_of_time` is the request's, whose
-    deadline left it less. `unsent` is ours: the request could not be put into the provider's format. `unknown` is read
+    deadline left it less. `unsuited` is what a candidate cannot do for this one request, healthy as it is. `unsent` is
+    ours: the request could not be put into the provider's format. `unknown` is read
     where a newer version has written an outcome that this one does not know.
     """
 
@@ -89,6 +90,7 @@ class Outcome(StrEnum):
     CONTEXT_LENGTH = "context_length"
     CONTENT_FILTER = "content_filter"
     BAD_REQUEST = "bad_request"
+    UNSUITED = "unsuited"
     STREAM_REFUSED = "stream_refused"
     ABANDONED = "abandoned"
     UNSENT = "unsent"

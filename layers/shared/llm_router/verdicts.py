@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
+from llm_router.candidates import Feature
 from llm_router.errors import (
     AllProvidersFailedError,
     ContentFilterError,
@@ -25,10 +26,14 @@ def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bo
     """`attempts` are all that failed; `in_time` says that the deadline would have allowed another."""
     if not attempts:
         return _no_time_at_all() if plan.places and not in_time else _nothing_able(plan.excluded, now)
-    if said := _said_of_the_request(attempts):
+    suited = [attempt for attempt in attempts if attempt.outcome is not Outcome.UNSUITED]
+    if not suited:
+        param = attempts[0].param
+        return RefusedRequestError("No provider that was asked can serve this request as it is.", param=param)
+    if said := _said_of_the_request(suited):
         return said
-    if all(attempt.outcome is Outcome.RATE_LIMITED for attempt in attempts):
-        return _rate_limited(plan.excluded, attempts, now)
+    if all(attempt.outcome is Outcome.RATE_LIMITED for attempt in suited):
+        return _rate_limited(plan.excluded, suited, now)
     if not in_time:
         return _too_late()
     return AllProvidersFailedError("Every provider that could serve this request failed.")
@@ -80,9 +85,10 @@ def _nothing_able(excluded: Sequence[Excluded], now: datetime) -> RequestError:
 
 
 def _unservable(excluded: Sequence[Excluded]) -> RequestError:
-    lacking = sorted({feature.value for item in excluded for feature in item.lacking})
+    lacking = sorted({str(name) for item in excluded for name in item.lacking})
     if lacking:
-        return RefusedRequestError(f"No model that may serve this request can do: {', '.join(lacking)}.")
+        param = next((name for name in lacking if name not in list(Feature)), None)
+        return RefusedRequestError(f"No model that may serve this request can do: {', '.join(lacking)}.", param=param)
     told = ", ".join(f"{item.candidate.name}: {item.exclusion.value}" for item in excluded)
     return RefusedRequestError(f"What the request asks for leaves no candidate ({told}).", param="provider")
 

@@ -13,24 +13,30 @@ from llm_router import completions, json_text
 from llm_router.adapters import finish_reasons, openai_errors, openai_json, openai_usage
 from llm_router.candidates import AuthKind, Candidate
 from llm_router.prompts import Prompt
-from llm_router.upstream import Asked, Reading, UpstreamRequest, UpstreamResponse
+from llm_router.upstream import Asked, Reading, Streamed, UpstreamRequest, UpstreamResponse
 from llm_router.usage import Outcome, TokenUsage
 
 
 def build(
-    prompt: Prompt, *, candidate: Candidate, key: str | None, output_cap: int | None = None, streamed: bool = False
+    prompt: Prompt,
+    *,
+    candidate: Candidate,
+    key: str | None,
+    output_cap: int | None = None,
+    streamed: Streamed = Streamed.NO,
 ) -> UpstreamRequest:
     """The request in this format; `output_cap` limits the answer's tokens."""
     fields: dict[str, object] = {
         "model": candidate.model,
         "messages": prompt.messages,
-        candidate.provider.output_cap_parameter: output_cap,
+        candidate.provider.output_cap_parameter or prompt.output_cap_parameter: output_cap,
         **prompt.fields,
-        **({"stream": True, "stream_options": {"include_usage": True}} if streamed else {}),
+        **({} if streamed is Streamed.NO else {"stream": True}),
+        "stream_options": {**prompt.stream_options, "include_usage": True} if streamed is Streamed.COUNTED else None,
     }
-    dropped = candidate.provider.dropped_parameters
-    body = {name: value for name, value in fields.items() if value is not None and name not in dropped}
-    accept = "text/event-stream" if streamed else "application/json"
+    refused = candidate.provider.refused_parameters - prompt.parameters  # what asks for something is never left out
+    body = {name: value for name, value in fields.items() if value is not None and name not in refused}
+    accept = "application/json" if streamed is Streamed.NO else "text/event-stream"
     headers = {"content-type": "application/json", "accept": accept, **_auth(candidate, key)}
     return UpstreamRequest(f"{candidate.provider.base_url}/chat/completions", headers, json_text.encode(body))
 
@@ -38,7 +44,7 @@ def build(
 def read(response: UpstreamResponse, *, now: datetime, asked: Asked = Asked()) -> Reading:  # noqa: B008  # frozen
     """What the response is: a whole answer, or which failure."""
     if response.status != 200:
-        return openai_errors.read(response, now)
+        return openai_errors.read(response, now, dialect=asked.dialect)
     return judge(openai_json.mapping(openai_json.decoded(response.body)), asked)
 
 
@@ -48,12 +54,14 @@ def judge(body: Mapping[str, object], asked: Asked) -> Reading:
     parts = [openai_json.mapping(part) for part in found] if isinstance(found, list) else []
     text = completions.text(parts[0]) or "" if parts else ""
     failed = billed(body, has_text=bool(text))
-    if body.get("error") or openai_json.mapping(body.get("x_groq")).get("error") or len(parts) < max(asked.choices, 1):
+    if body.get("error") or openai_json.mapping(body.get("x_groq")).get("error") or not parts:
         return failed
     if any(finish_reasons.is_filtered(part.get("finish_reason")) for part in parts):
         return replace(failed, outcome=Outcome.CONTENT_FILTER)
     if not all(_is_whole(part, asked, failed.tokens) for part in parts):
         return failed
+    if len(parts) < asked.choices:  # it takes no notice of `n`, and answers whole to whoever asks for one
+        return replace(failed, outcome=Outcome.UNSUITED)
     if failed.tokens is None:  # what can't be true is not handed on either
         body = {name: value for name, value in body.items() if name != "usage"}
     model = body.get("model")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from llm_router import retry_after
-from llm_router.adapters import openai_json
+from llm_router.adapters import openai_dialects, openai_json
 from llm_router.upstream import Reading, UpstreamResponse
 from llm_router.usage import Outcome
 
@@ -36,6 +36,9 @@ CODES = {
 }
 """What an error's `code` says, whatever its status."""
 
+TOO_MANY = "input_tokens"
+"""What vLLM calls the field at fault where a prompt is too long: no request has one of that name."""
+
 STATUSES = {
     401: Outcome.REFUSED,
     402: Outcome.REFUSED,
@@ -52,17 +55,18 @@ STATUSES = {
 _FIELD_NAME = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
 
 _STREAMING = frozenset({"stream", "stream_options"})
+"""What the router adds to a request by itself, and can do without."""
 
 
-def read(response: UpstreamResponse, now: datetime) -> Reading:
-    """Which failure a response with an error status is."""
+def read(response: UpstreamResponse, now: datetime, *, dialect: str = "") -> Reading:
+    """Which failure a response with an error status is; `dialect` names a provider that has words of its own."""
     said = openai_json.decoded(response.body)
     body = openai_json.mapping(said[0] if isinstance(said, list) and said else said)  # Gemini's errors come in a list
     error = openai_json.mapping(body.get("error")) or body  # Mistral's stands at the top
-    said_param = error.get("param")
-    param = said_param if isinstance(said_param, str) and _FIELD_NAME.fullmatch(said_param) else None
-    outcome = _outcome(response.status, error)
-    if outcome is Outcome.BAD_REQUEST and param in _STREAMING:
+    saying = openai_dialects.meaning(dialect, status=response.status, message=_message(error))
+    param = _param(error) or (saying.param if saying else None)
+    outcome = _coded(error) or (saying.outcome if saying else _outcome(response.status, error))
+    if outcome is Outcome.BAD_REQUEST and param and param.partition(".")[0] in _STREAMING:
         outcome = Outcome.STREAM_REFUSED
     return Reading(
         outcome,
@@ -71,10 +75,39 @@ def read(response: UpstreamResponse, now: datetime) -> Reading:
     )
 
 
+def _param(error: Mapping[str, object]) -> str | None:
+    """The field that is objected to: OpenAI's `param`, or the first place among FastAPI's details."""
+    said = error.get("param")
+    if not isinstance(said, str):
+        said = next(_places(error), "")
+    return said if _FIELD_NAME.fullmatch(said) else None
+
+
+def _places(error: Mapping[str, object]) -> Iterator[str]:
+    """Fields as FastAPI's servers name them, `["body", "stream_options", "include_usage"]`: Mistral's, and vLLM's kin.
+
+    The details stand at the top, in `message`, or are it.
+    """
+    message = error.get("message")
+    for details in (error.get("detail"), openai_json.mapping(message).get("detail"), message):
+        for detail in details if isinstance(details, list) else []:
+            place = openai_json.mapping(detail).get("loc")
+            if isinstance(place, list):
+                yield ".".join(str(part) for part in place[place[:1] == ["body"] :])
+
+
+def _message(error: Mapping[str, object]) -> str:
+    """XAI's stands in `error` itself."""
+    return next((said for said in (error.get("message"), error.get("error")) if isinstance(said, str)), "")
+
+
+def _coded(error: Mapping[str, object]) -> Outcome | None:
+    if error.get("param") == TOO_MANY:
+        return Outcome.CONTEXT_LENGTH
+    return next((CODES[said] for said in _codes(error) if isinstance(said, str) and said in CODES), None)
+
+
 def _outcome(status: int, error: Mapping[str, object]) -> Outcome:
-    for said in _codes(error):
-        if isinstance(said, str) and said in CODES:
-            return CODES[said]
     if status == 403 and "reasons" in openai_json.mapping(error.get("metadata")):
         return Outcome.CONTENT_FILTER  # OpenRouter's moderation, https://openrouter.ai/docs/api-reference/errors
     if status in STATUSES:
