@@ -166,3 +166,8 @@ def test_no_bytes_are_any_other_error(body):
         json_text.decode(body)
     except ValueError:
         return
+
+
+def test_what_is_json_already_is_written_as_it_is():
+    value = {"a": json_text.literal(json_text.encode([Decimal("1.50"), "é"]))}
+    assert json_text.encode(value) == '{"a":[1.5,"é"]}'.encode()
