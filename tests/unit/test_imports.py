@@ -62,6 +62,7 @@ MAY_REACH = {
     "request_log": {"aws_lambda_powertools", "starlette", "time"},  # times and logs each request
     "stats_job": {"aws_lambda_powertools"},  # logs how it went
     "stats_wiring": {"aws_lambda_powertools"},  # puts the stats function's parts together
+    "trials": {"asyncio"},  # waits for what is under way
     "tls": {"ssl"},  # reads the certificates
     "tokens": {"aws_lambda_powertools", "threading"},  # loads the vocabulary once, logs when it can't
     "transport": {"httpcore", "httpx", "ssl", "time"},  # the one seam to the providers

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from aws_lambda_powertools import Logger
 
-from llm_router import billing, cancellation, failover, journal_items, routing, verdicts
+from llm_router import billing, cancellation, failover, journal_items, routing, trials, verdicts
 from llm_router.adapters import openai
 from llm_router.candidates import Candidate, Configuration, Feature, Route, combined
 from llm_router.clock import Clock
@@ -25,7 +25,7 @@ from llm_router.errors import (
     RouterError,
     StoreError,
 )
-from llm_router.exchange import Exchange, Limits, Show
+from llm_router.exchange import Exchange, Limits
 from llm_router.failover import BreakerEffect, Step
 from llm_router.fitting import Fitted, Fitter
 from llm_router.fleet import Fleet
@@ -33,7 +33,8 @@ from llm_router.ledger import Ledger
 from llm_router.prompts import Prompt
 from llm_router.provider_keys import KeyReader
 from llm_router.transport import Transport
-from llm_router.upstream import Asked, Reading, Streamed
+from llm_router.trials import Answer, Opening, Request, ShowTo, Trial
+from llm_router.upstream import Reading, Streamed
 from llm_router.usage import Attempt, Outcome, RecordState, Trying, UsageRecord
 
 SETTLING_S = 1.0
@@ -45,36 +46,6 @@ LEASE_MARGIN_S = 3.0
 
 OPENED_WITHIN_S = 1.5
 """Past it the prompt goes out all the same: an outage of the table is no outage of the answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer and the record of how it came about. `overhead_ms` is the time not spent on providers.
-
-    `closing` are the events that end a stream whose beginning was shown already.
-    """
-
-    text: str
-    model: str
-    completion: Mapping[str, object]
-    record: UsageRecord
-    reason: str
-    overhead_ms: int
-    closing: tuple[bytes, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """Who is answering, as far as it is known when the first content comes."""
-
-    request_id: str
-    provider: str
-    model: str
-    attempts: int
-    reason: str
-
-
-ShowTo = Callable[[bytes, Served], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +98,7 @@ class Dispatcher:
         time_s = deadline.seconds(route) - SETTLING_S
         keys, surroundings = await self._surroundings(route, time_s=time_s)
         fitted = await self.fitter.fitted(prompt, route, surroundings)
-        request = _Request(
+        request = Request(
             prompt=fitted.prompt,
             fitted=fitted,
             route=route,
@@ -169,7 +140,7 @@ class Dispatcher:
                 raise InvalidRequestError(_unknown_route(model, self.configuration), param="model")
         return combined([route for route in found if route])
 
-    def _new_record(self, request: _Request, key_id: str, now: datetime) -> UsageRecord:
+    def _new_record(self, request: Request, key_id: str, now: datetime) -> UsageRecord:
         position = self.ledger.new_position()
         return UsageRecord(
             position=position,
@@ -185,8 +156,8 @@ class Dispatcher:
             counted_tokens=request.fitted.own_count,
         )
 
-    async def _serve(self, request: _Request, record: UsageRecord) -> Answer:
-        trial = _Trial(record, Reading(Outcome.MALFORMED))
+    async def _serve(self, request: Request, record: UsageRecord) -> Answer:
+        trial = Trial(record, Reading(Outcome.MALFORMED))
         abandoned = False
         try:
             await self._try(request, trial)
@@ -201,7 +172,7 @@ class Dispatcher:
             raise RequestFailedError(error, settled)
         return self._whole(request, settled, trial)
 
-    async def _try(self, request: _Request, trial: _Trial) -> None:
+    async def _try(self, request: Request, trial: Trial) -> None:
         """Attempt after attempt, until an answer is whole or nothing more may be tried."""
         while step := failover.next_step(
             [candidate for candidate in request.plan.candidates if candidate.name not in trial.passed_over],
@@ -221,7 +192,7 @@ class Dispatcher:
         if trial.passed_over and not trial.record.attempts:
             await self._attempt(request, trial, Step(request.plan.candidates[0]))
 
-    async def _is_admitted(self, request: _Request, trial: _Trial, step: Step) -> bool:
+    async def _is_admitted(self, request: Request, trial: Trial, step: Step) -> bool:
         """A half-open candidate is tried by one process of the fleet, unless there is nobody else to try."""
         name = step.candidate.name
         if request.plan.is_forced or any(attempt.candidate == name for attempt in trial.record.attempts):
@@ -230,7 +201,7 @@ class Dispatcher:
         first_s = self._first_content_s(step.candidate, streamed=self._is_streamed(request, step.candidate))
         return await self.fleet.admits(name, lease_s=min(first_s, remaining_s) + LEASE_MARGIN_S)
 
-    def _verdict(self, request: _Request, trial: _Trial, *, abandoned: bool) -> RequestError:
+    def _verdict(self, request: Request, trial: Trial, *, abandoned: bool) -> RequestError:
         attempts = trial.record.attempts
         if abandoned or (attempts and attempts[-1].outcome is Outcome.ABANDONED):
             return AbandonedError("The caller hung up before the answer was whole.")
@@ -239,7 +210,7 @@ class Dispatcher:
             return verdicts.broken(attempts[-1], in_time=in_time)
         return verdicts.error(request.plan, attempts, now=self.clock.now(), in_time=in_time)
 
-    def _whole(self, request: _Request, record: UsageRecord, trial: _Trial) -> Answer:
+    def _whole(self, request: Request, record: UsageRecord, trial: Trial) -> Answer:
         served = record.attempts[-1]
         upstream_ms = sum(attempt.latency_ms for attempt in record.attempts)
         return Answer(
@@ -247,18 +218,18 @@ class Dispatcher:
             model=trial.reading.model or served.model,
             completion=trial.reading.completion,
             record=record,
-            reason=_reason(request, served.candidate, record.attempts[:-1]),
+            reason=trials.reason(request, served.candidate, record.attempts[:-1]),
             overhead_ms=max(0, (record.latency_ms or 0) - upstream_ms),
             closing=trial.closing,
         )
 
-    async def _attempt(self, request: _Request, trial: _Trial, step: Step) -> None:
+    async def _attempt(self, request: Request, trial: Trial, step: Step) -> None:
         """One try, in the ledger before its body leaves and with its outcome afterwards."""
         candidate = step.candidate
         cap = billing.output_cap(request.prompt, candidate)
         upper = billing.upper_usd(request.prompt, candidate)
         trial.record = replace(trial.record, trying=Trying(candidate.name, upper))
-        opening = _Opening(asyncio.create_task(self._write_trying(trial.record)), self.clock)
+        opening = Opening(asyncio.create_task(self._write_trying(trial.record)), self.clock)
         started_s, began_at = self.clock.monotonic_s(), self.clock.now()
         trial.reading = await self._exchange(request, trial, step, opening=opening, output_cap=cap)
         latency_ms = _milliseconds(self.clock.monotonic_s() - started_s - opening.waited_s)
@@ -272,11 +243,11 @@ class Dispatcher:
 
     async def _exchange(
         self,
-        request: _Request,
-        trial: _Trial,
+        request: Request,
+        trial: Trial,
         step: Step,
         *,
-        opening: _Opening,
+        opening: Opening,
         output_cap: int | None,
     ) -> Reading:
         candidate = step.candidate
@@ -297,8 +268,8 @@ class Dispatcher:
             transport=self.transport,
             request=upstream,
             limits=self._limits(request, trial, candidate, streamed=streamed),
-            asked=_asked(request.prompt, candidate),
-            show=_show(request, trial, candidate),
+            asked=trials.asked(request.prompt, candidate),
+            show=trials.shown_by(request, trial, candidate),
             answers=functools.partial(self._tell, trial, candidate, BreakerEffect.ANSWERS, began_at=self.clock.now()),
             fresh=step.fresh,
         )
@@ -310,7 +281,7 @@ class Dispatcher:
         finally:
             trial.has_shown, trial.closing = exchange.has_shown, exchange.closing
 
-    def _limits(self, request: _Request, trial: _Trial, candidate: Candidate, *, streamed: bool) -> Limits:
+    def _limits(self, request: Request, trial: Trial, candidate: Candidate, *, streamed: bool) -> Limits:
         remaining_s = self._remaining_s(request)
         others = failover.has_more(
             request.plan.candidates, candidate, route=request.route, attempts=trial.record.attempts
@@ -323,11 +294,11 @@ class Dispatcher:
             total_s=remaining_s,
         )
 
-    def _is_streamed(self, request: _Request, candidate: Candidate) -> bool:
+    def _is_streamed(self, request: Request, candidate: Candidate) -> bool:
         refuses = candidate.name in self.unstreamed or "stream" in candidate.provider.refused_parameters
         return not refuses and Feature.AUDIO not in request.prompt.needs
 
-    def _streamed(self, request: _Request, candidate: Candidate) -> Streamed:
+    def _streamed(self, request: Request, candidate: Candidate) -> Streamed:
         if not self._is_streamed(request, candidate):
             return Streamed.NO
         return Streamed.YES if candidate.name in self.uncounted else Streamed.COUNTED
@@ -345,9 +316,10 @@ class Dispatcher:
         except (StoreError, TimeoutError) as error:
             self._log_record(record, error, event="ledger.unopened")
 
-    async def _settle(self, request: _Request, trial: _Trial, error: RequestError | None) -> UsageRecord:
+    async def _settle(self, request: Request, trial: Trial, error: RequestError | None) -> UsageRecord:
         """Write the record's end, and wait for what the fleet is being told."""
-        baseline_usd = billing.baseline_usd(trial.record.served, request.route.baseline, at=trial.record.opened_at)
+        opened_at, server = trial.record.opened_at, trials.server(request, trial.record)
+        baseline_usd = billing.baseline_usd(trial.record.served, request.route.baseline, at=opened_at)
         settled = replace(
             trial.record,
             state=RecordState.SETTLED,
@@ -356,7 +328,7 @@ class Dispatcher:
             latency_ms=_milliseconds(self.clock.monotonic_s() - request.started_s),
             settled_at=self.clock.now(),
             baseline_usd=baseline_usd,
-            trimming=billing.priced(trial.record.trimming, _served(request, trial.record), at=trial.record.opened_at),
+            trimming=billing.priced(trial.record.trimming, server, at=opened_at),
         )
         left_s = max(SETTLED_WITHIN_AT_LEAST_S, self._remaining_s(request) + SETTLING_S)
         try:
@@ -374,7 +346,7 @@ class Dispatcher:
         text = journal_items.log_text(record)
         self.logger.error("ledger did not answer", event=event, reason=reason, record=text)
 
-    def _note(self, trial: _Trial, candidate: Candidate, attempt: Attempt, began_at: datetime) -> None:
+    def _note(self, trial: Trial, candidate: Candidate, attempt: Attempt, began_at: datetime) -> None:
         """What this process learns from an attempt, and tells the fleet."""
         if attempt.outcome is Outcome.STREAM_REFUSED:
             may_still_stream = attempt.param != "stream" and candidate.name not in self.uncounted
@@ -388,7 +360,7 @@ class Dispatcher:
 
     def _tell(
         self,
-        trial: _Trial,
+        trial: Trial,
         candidate: Candidate,
         effect: BreakerEffect,
         *,
@@ -398,94 +370,8 @@ class Dispatcher:
         if telling := self.fleet.note(candidate.name, effect, began_at=began_at, retry_after_s=retry_after_s):
             trial.telling.append(telling)
 
-    def _remaining_s(self, request: _Request) -> float:
+    def _remaining_s(self, request: Request) -> float:
         return request.deadline_s - self.clock.monotonic_s()
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What stays the same from the first attempt to the last. Times are on the monotonic clock."""
-
-    prompt: Prompt
-    fitted: Fitted
-    route: Route
-    plan: routing.Plan
-    keys: Mapping[str, str]
-    facts: Mapping[str, routing.Facts]
-    started_s: float
-    deadline_s: float
-    show: ShowTo | None
-
-
-@dataclass(slots=True)
-class _Trial:
-    """How far the attempts have come."""
-
-    record: UsageRecord
-    reading: Reading
-    has_shown: bool = False
-    closing: tuple[bytes, ...] = ()
-    passed_over: set[str] = field(default_factory=set)
-    telling: list[asyncio.Task[None]] = field(default_factory=list)
-
-    @property
-    def last(self) -> Attempt | None:
-        return self.record.attempts[-1] if self.record.attempts else None
-
-    async def told(self) -> None:
-        """What the fleet is being told of this request's attempts has arrived, or could not."""
-        await asyncio.gather(*self.telling)
-
-
-@dataclass(slots=True)
-class _Opening:
-    """The ledger's write before an attempt, and how long the attempt had to wait for it."""
-
-    written: asyncio.Task[None]
-    clock: Clock
-    waited_s: float = 0.0
-
-    async def acknowledged(self) -> None:
-        started_s = self.clock.monotonic_s()
-        await asyncio.shield(self.written)
-        self.waited_s += self.clock.monotonic_s() - started_s
-
-
-def _asked(prompt: Prompt, candidate: Candidate) -> Asked:
-    with_calls = bool({Feature.TOOLS, Feature.AUDIO} & prompt.needs)
-    return Asked(prompt.choices, with_calls=with_calls, dialect=candidate.provider.dialect)
-
-
-def _served(request: _Request, record: UsageRecord) -> Candidate | None:
-    name = record.served.candidate if record.served else None
-    return next((candidate for candidate in request.plan.candidates if candidate.name == name), None)
-
-
-def _show(request: _Request, trial: _Trial, candidate: Candidate) -> Show | None:
-    """Says with each event who is answering; None where nobody listens."""
-    show_to = request.show
-    if show_to is None:
-        return None
-    before = trial.record.attempts
-    served = Served(
-        request_id=trial.record.request_id,
-        provider=candidate.provider.name,
-        model=candidate.model,
-        attempts=len(before) + 1,
-        reason=_reason(request, candidate.name, before),
-    )
-
-    async def show(data: bytes) -> None:
-        await show_to(data, served)
-
-    return show
-
-
-def _reason(request: _Request, candidate: str, before: Sequence[Attempt]) -> str:
-    """Why this candidate serves: its place in the plan, or what became of the one before."""
-    if before:
-        return f"after {before[-1].outcome.value}"
-    return next(place.reason for place in request.plan.places if place.candidate.name == candidate)
 
 
 def _unknown_route(model: str, configuration: Configuration) -> str:

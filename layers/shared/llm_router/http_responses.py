@@ -5,11 +5,11 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from llm_router import completions, figures, json_text, prompt_warnings
-from llm_router.dispatcher import Answer, Served
 from llm_router.errors import CallerError
 from llm_router.fitting import Fitted
 from llm_router.prompts import Prompt
 from llm_router.routing import Plan
+from llm_router.trials import Answer, Served
 from llm_router.usage import UsageRecord
 
 LAMBDA_BYTES_AT_MOST = 6_291_556

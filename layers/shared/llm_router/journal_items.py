@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     Item = dict[str, AttributeValueTypeDef]
 
 _ALWAYS_KEPT = ("prompt", "cached_prompt", "completion")
+COUNT = ":count"
+"""In a condition of `update_expression`."""
+
 _RARE = tuple(kind.name for kind in fields(TokenUsage) if kind.name not in _ALWAYS_KEPT)
 
 
@@ -129,6 +132,35 @@ def logged_record(text: str) -> UsageRecord:
         return record_of(to_item({**values, "sk": values["position"]}))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no usage record: {type(error).__name__} {error}") from error
+
+
+def in_state(state: RecordState) -> Any:
+    """For a call on the condition that the record is in that state."""
+    return {
+        "ConditionExpression": "#state = :only_if",
+        "ExpressionAttributeNames": {"#state": "state"},
+        "ExpressionAttributeValues": to_item({":only_if": state.value}),
+    }
+
+
+def update_expression(values: Mapping[str, object], only_if: RecordState, *, known: str = "", count: int = 0) -> Any:
+    """SET what has a value, REMOVE what has none, on the condition that the record is in the state `only_if`.
+
+    `known` is a further condition, on attributes among `values`; `COUNT` in it is `count`.
+    """
+    present = {name: value for name, value in values.items() if value is not None}
+    absent = [name for name, value in values.items() if value is None]
+    sets = ", ".join(f"#{name} = :{name}" for name in present)
+    removes = f" REMOVE {', '.join(f'#{name}' for name in absent)}" if absent else ""
+    counted = {COUNT: count} if known else {}
+    return {
+        "UpdateExpression": f"SET {sets}{removes}",
+        "ConditionExpression": f"#state = :only_if AND {known}" if known else "#state = :only_if",
+        "ExpressionAttributeNames": {f"#{name}": name for name in {*values, "state"}},
+        "ExpressionAttributeValues": to_item(
+            {**{f":{name}": value for name, value in present.items()}, ":only_if": only_if.value, **counted}
+        ),
+    }
 
 
 def _attempt_values(attempt: Attempt) -> dict[str, object]:

@@ -6,7 +6,7 @@ raises StoreError when DynamoDB does not do its part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -78,7 +78,7 @@ class Ledger:
         """
         values = journal_items.record_values(record)
         changed = {name: values[name] for name in ("attempts", "trying", "cost_usd", "cost_basis")}
-        known = f"size(#attempts) < {_COUNT}"
+        known = f"size(#attempts) < {journal_items.COUNT}"
         with aws.asking("UpdateItem"):
             found = self._update(record.position, changed, known=known, count=len(record.attempts))
         if found == {}:
@@ -121,7 +121,7 @@ class Ledger:
         if self._moved_to(record):
             return None
         unsettled = replace(record, state=RecordState.UNSETTLED, settled_at=self._clock.now())
-        values, known = journal_items.record_values(unsettled), f"size(#attempts) = {_COUNT}"
+        values, known = journal_items.record_values(unsettled), f"size(#attempts) = {journal_items.COUNT}"
         with aws.asking("UpdateItem"):
             found = self._update(record.position, values, known=known, count=len(record.attempts))
         if found is None:
@@ -248,7 +248,7 @@ class Ledger:
                     TableName=self._table,
                     Key=key,
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                    **_condition(RecordState.PENDING),
+                    **journal_items.in_state(RecordState.PENDING),
                 )
             except ClientError as error:
                 if aws.error_code(error) != "ConditionalCheckFailedException":
@@ -287,7 +287,7 @@ class Ledger:
         None when it was written; else the item that stood in the way, empty where there is none.
         """
         key = journal_items.to_item(journal_items.journal_key(position))
-        request = _update_expression(values, RecordState.PENDING, known=known, count=count)
+        request = journal_items.update_expression(values, RecordState.PENDING, known=known, count=count)
         try:
             self._client().update_item(
                 TableName=self._table, Key=key, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request
@@ -317,7 +317,7 @@ class Ledger:
                 "Update": {
                     "TableName": self._table,
                     "Key": journal_items.to_item(journal_items.journal_key(before.position)),
-                    **_update_expression(marks, RecordState.UNSETTLED),
+                    **journal_items.update_expression(marks, RecordState.UNSETTLED),
                 }
             }
 
@@ -371,36 +371,5 @@ class Ledger:
                 raise
 
 
-_COUNT = ":count"
-
-
 def _day(record: UsageRecord) -> date:
     return record.opened_at.astimezone(UTC).date()
-
-
-def _condition(state: RecordState) -> Any:
-    return {
-        "ConditionExpression": "#state = :only_if",
-        "ExpressionAttributeNames": {"#state": "state"},
-        "ExpressionAttributeValues": journal_items.to_item({":only_if": state.value}),
-    }
-
-
-def _update_expression(values: Mapping[str, object], only_if: RecordState, *, known: str = "", count: int = 0) -> Any:
-    """SET what has a value, REMOVE what has none, on the condition that the record is in the state `only_if`.
-
-    `known` is a further condition, on attributes among `values`; `_COUNT` in it is `count`.
-    """
-    present = {name: value for name, value in values.items() if value is not None}
-    absent = [name for name, value in values.items() if value is None]
-    sets = ", ".join(f"#{name} = :{name}" for name in present)
-    removes = f" REMOVE {', '.join(f'#{name}' for name in absent)}" if absent else ""
-    counted = {_COUNT: count} if known else {}
-    return {
-        "UpdateExpression": f"SET {sets}{removes}",
-        "ConditionExpression": f"#state = :only_if AND {known}" if known else "#state = :only_if",
-        "ExpressionAttributeNames": {f"#{name}": name for name in {*values, "state"}},
-        "ExpressionAttributeValues": journal_items.to_item(
-            {**{f":{name}": value for name, value in present.items()}, ":only_if": only_if.value, **counted}
-        ),
-    }

@@ -15,8 +15,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from llm_router import completions, http_responses, json_text
-from llm_router.dispatcher import Answer, RequestFailedError, Served, ShowTo
+from llm_router.dispatcher import RequestFailedError
 from llm_router.errors import AbandonedError, CallerError
+from llm_router.trials import Answer, Served, ShowTo
 from llm_router.usage import UsageRecord
 
 KEEP_ALIVE_S = 15.0
