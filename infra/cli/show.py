@@ -12,7 +12,7 @@ from infra.cli.routers import Router
 from infra.records import known
 from infra.records.known import Known
 from llm_router import figures, json_text, prompt_warnings
-from llm_router.usage import Attempt, RecordState, TokenUsage, UsageRecord
+from llm_router.usage import Attempt, CostBasis, RecordState, TokenUsage, UsageRecord
 
 
 @click.command()
@@ -100,7 +100,8 @@ def _attempts(record: UsageRecord) -> str:
         upper = record.trying.upper_usd
         what = "under way" if record.state is RecordState.PENDING else "never ended"
         most = "no bound is known" if upper is None else f"at most {tables.shown(upper)}"
-        rows.append([record.trying.candidate, what, None, *(None for _ in used), most, "estimated"])
+        basis = CostBasis.UNKNOWN if upper is None else CostBasis.ESTIMATED
+        rows.append([record.trying.candidate, what, None, *(None for _ in used), most, basis.value])
     return tables.text(headings, rows) if rows else "No provider was asked."
 
 

@@ -164,6 +164,20 @@ def test_a_kept_connection_that_has_died_is_replaced_and_costs_no_try(fault):
     assert len(service.requests) == 4
 
 
+def test_kept_connections_that_have_died_in_silence_cost_one_try_and_no_more():
+    """Several at once, behind a network that has forgotten them."""
+    with serving(WELL, WELL, falls_silent, WELL) as service:
+        client = service.client
+        asking = service.access._asking["dynamodb"]
+        first, second = asking._connection(), asking._connection()
+        asking._kept.extend([first, second])
+        put(client)
+        asking._kept.append(asking._connection())
+        put(client)
+        put(client)
+        assert len(asking._kept) == 1
+
+
 @pytest.mark.parametrize(
     "fault",
     [

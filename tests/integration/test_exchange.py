@@ -336,6 +336,27 @@ def test_silence_ends_an_attempt_and_the_connection(exchanges, script, limits):
     assert reading.may_be_billed
 
 
+def says_running_usage(wire):
+    wire.event(chunk(delta(content="Hel" * 200), usage={"prompt_tokens": 10, "completion_tokens": 1}))
+    wire.wait_for_hang_up()
+
+
+def test_usage_that_was_still_running_when_the_provider_fell_silent_is_not_taken_for_the_whole(exchanges):
+    reading, _ = exchanges.read(says_running_usage, limits=NO_SILENCE)
+    assert reading.outcome is Outcome.TIMEOUT
+    assert reading.tokens.completion == 1
+    assert not reading.is_counted_whole
+    assert reading.arrived_bytes == 600
+
+
+@pytest.mark.parametrize(
+    "script", [says("Hello."), lambda wire: wire.json(200, completion())], ids=["streamed", "whole"]
+)
+def test_a_provider_that_takes_no_notice_of_n_is_unsuited_and_not_broken(exchanges, script):
+    reading, _ = exchanges.read(script, asked=Asked(choices=2))
+    assert reading.outcome is Outcome.UNSUITED
+
+
 def test_what_the_ledger_takes_is_not_the_candidates_time(exchanges):
     reading, _ = exchanges.read(says("Hello."), limits=NO_FIRST_TOKEN, ledger_takes_s=2 * SHORT_S)
     assert reading.outcome is Outcome.SUCCESS

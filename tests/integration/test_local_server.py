@@ -12,7 +12,7 @@ from moto import mock_aws
 from starlette.responses import PlainTextResponse
 
 from infra.local.server import Doors, Page
-from llm_router import aws
+from llm_router import aws_session
 
 ROUTER = PlainTextResponse("router")
 
@@ -32,12 +32,12 @@ def get(path, **headers):
 
 @pytest.fixture
 def bucket():
-    aws.s3.cache_clear()
+    aws_session.s3.cache_clear()
     with mock_aws():
         client = boto3.client("s3")
         client.create_bucket(Bucket="page")
         yield client
-    aws.s3.cache_clear()
+    aws_session.s3.cache_clear()
 
 
 def test_a_published_file_is_served_with_its_type(bucket):
@@ -67,8 +67,8 @@ def test_a_store_out_of_reach_is_said_in_words(monkeypatch, listens):
         if listens:  # and never answers
             taken.listen()
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        aws.s3.cache_clear()
+        aws_session.s3.cache_clear()
         answer, error = get("/")
-    aws.s3.cache_clear()
+    aws_session.s3.cache_clear()
     assert (answer.status_code, error["code"]) == (503, "page_unavailable")
     assert answer.headers["retry-after"] == "5"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import boto3
 import pytest
 
 import handlers
 import served_router
 from integration.tables import STATE_TABLE
-from llm_router import aws, fleet_items
+from llm_router import fleet_items
 from llm_router.fleet_store import FleetStore
 from llm_router.optimization import EARLIER_GONE
 from llm_router.routing import Facts
@@ -108,7 +109,7 @@ def test_the_record_holds_what_was_trimmed_and_nothing_of_the_prompt(trimming):
     )
     assert (trimmed.saved_usd, trimmed.usd_per_mtok) == (warning["savedUsd"], Decimal("0.5"))
     assert record.counted_tokens == warning["tokensAfter"]
-    items = aws.dynamodb().scan(TableName=trimming.environ["LEDGER_TABLE"])["Items"]
+    items = boto3.client("dynamodb").scan(TableName=trimming.environ["LEDGER_TABLE"])["Items"]
     assert SECRET not in json.dumps(items, default=str)
 
 
@@ -241,7 +242,7 @@ def test_without_a_vocabulary_such_an_answer_is_estimated_from_bytes(trimming, t
 
 def test_a_cached_beginning_is_left_alone_where_that_is_cheaper(trimming):
     facts = {"cheap/small": Facts(cached_share=0.95)}
-    FleetStore(aws.dynamodb, table=STATE_TABLE).put_facts(fleet_items.facts_text(facts))
+    FleetStore(lambda: boto3.client("dynamodb"), table=STATE_TABLE).put_facts(fleet_items.facts_text(facts))
     messages = conversation()
     _, _, body = chat(trimming.start(), {"messages": messages})
     assert sent(trimming) == messages
@@ -250,7 +251,7 @@ def test_a_cached_beginning_is_left_alone_where_that_is_cheaper(trimming):
 
 
 def test_a_provider_that_counts_more_gets_less(trimming):
-    FleetStore(aws.dynamodb, table=STATE_TABLE).put_facts(
+    FleetStore(lambda: boto3.client("dynamodb"), table=STATE_TABLE).put_facts(
         fleet_items.facts_text({"cheap/small": Facts(token_factor=1.25)})
     )
     _, _, body = trimming.start().generate({"prompt": LONG})

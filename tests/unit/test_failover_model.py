@@ -220,7 +220,7 @@ def run(case):
             fleet=Fleet(Table(breakers), clock=clock, logger=logger),
             ledger=books,
             transport=wires,
-            fitter=Fitter(Tokenizer(VOCABULARY_DIR, logger=logger)),
+            fitter=Fitter(Tokenizer(VOCABULARY_DIR, logger=logger), logger),
             clock=clock,
             logger=logger,
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from builders import NOW, candidate, price, prompt, route
 from llm_router import fitting_limits
 from llm_router.candidates import Optimize
+from llm_router.health import Health, OpenReason
 from llm_router.prompts import Prompt, message
 from llm_router.routing import Facts, Surroundings
 
@@ -121,3 +123,11 @@ def test_else_it_is_trimmed(changed, why):
 def test_a_prompt_that_goes_out_for_the_first_time_is_in_no_cache():
     assert not is_kept((message("user", "u" * 7_000),), share=1.0)
     assert not is_kept((message("user", "u" * 7_000), message("user", "And now?")), share=1.0)
+
+
+def test_a_prompt_is_made_to_fit_who_can_be_asked_now():
+    """The larger window is no use while its candidate limits us: the smaller one is well."""
+    closed = {LARGE.name: Health(reason=OpenReason.RATE_LIMITED, opened_at=NOW, open_until=NOW + timedelta(seconds=9))}
+    around = replace(surroundings(), health=closed)
+    assert limit(150_000, TWO, around) == 8_000 - fitting_limits.ANSWER_TOKENS
+    assert limit(150_000, route(LARGE), around) == 100_000 - fitting_limits.ANSWER_TOKENS

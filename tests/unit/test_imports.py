@@ -52,7 +52,7 @@ MAY_REACH = {
     "exchange": {"asyncio"},  # waits for the provider, within limits
     "fleet": {"asyncio", "aws_lambda_powertools"},  # asks DynamoDB in a thread, logs when it can't
     "fleet_store": {"botocore"},  # knows DynamoDB's errors
-    "fitting": {"asyncio"},  # counts and cuts in a thread
+    "fitting": {"asyncio", "aws_lambda_powertools"},  # counts and cuts in a thread, logs when it can't
     "http_requests": {"starlette"},  # reads a request's body
     "http_responses": {"starlette"},  # makes responses
     "ledger": {"botocore"},  # knows DynamoDB's errors

@@ -1,12 +1,15 @@
 """What can be said of a prompt's size without a tokenizer."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import prompt
-from llm_router import prompts
+from llm_router import json_text, prompts
 from llm_router.prompts import MESSAGE_OVERHEAD_BYTES, Prompt, message
+from unit.test_tokens import TOKENIZER
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -33,3 +36,32 @@ def test_tokens_are_estimated_upwards_and_never_as_none(size, tokens):
 def test_the_estimate_lies_below_the_upper_bound(text):
     made = prompt(text)
     assert 1 <= made.estimated_tokens <= made.size_bytes
+
+
+SCHEMAS = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | texts,
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=8),
+    max_leaves=40,
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(SCHEMAS)
+def test_tools_and_calls_weigh_what_they_are_as_json_and_have_no_more_tokens(schema):
+    """A thousand brackets are as many tokens, though no text."""
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": json.dumps(schema)}}
+    made = Prompt(
+        messages=({"role": "assistant", "content": None, "tool_calls": [call]},),
+        fields={"tools": [{"type": "function", "function": {"name": "f", "parameters": {"enum": [schema]}}}]},
+    )
+    written = json_text.encode(made.fields["tools"]).decode() + json_text.encode([call]).decode()
+    assert TOKENIZER.count(written) <= made.size_bytes
+    assert made.size_bytes >= len(written.encode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_bounded"), [("text", True), ("image_url", True), ("file", False), ("video_url", False)]
+)
+def test_a_file_that_is_only_named_has_no_bound(kind, is_bounded):
+    part = {"type": kind, "file_id": "1"}
+    assert Prompt(messages=({"role": "user", "content": [part]},)).is_bounded == is_bounded

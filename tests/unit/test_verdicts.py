@@ -41,6 +41,10 @@ def verdict(*outcomes, excluded=(), in_time=True, places=(FIRST, SECOND), **of_a
         ((UNSUITED, LIMITED), "no_provider_available"),
         ((UNSUITED, REFUSED), "invalid_request"),
         ((UNSUITED, Outcome.CONTEXT_LENGTH), "context_length_exceeded"),
+        ((Outcome.UNSENT, Outcome.UNSENT), "all_providers_failed"),
+        ((Outcome.UNSENT, REFUSED), "invalid_request"),
+        ((Outcome.UNSENT, LIMITED), "no_provider_available"),
+        ((Outcome.UNSENT, UNSUITED), "invalid_request"),
     ],
 )
 def test_the_attempts_decide_on_the_error(outcomes, code):

@@ -136,6 +136,9 @@ class JsonClient:
                 return self._exchange(self._kept.pop(), headers, body)
             except (ConnectionError, IndexError):
                 self.close()
+            except OSError:
+                self.close()
+                raise
         return self._exchange(self._connection(), headers, body)
 
     def _exchange(self, connection: http.client.HTTPConnection, headers: Mapping[str, str], body: bytes) -> _Answer:

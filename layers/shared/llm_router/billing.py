@@ -37,16 +37,21 @@ def attempt(reading: Reading, candidate: Candidate, *, prompt: Prompt, facts: Fa
     )
 
 
-def output_cap(prompt: Prompt, candidate: Candidate) -> int | None:
-    """The limit on the answer's tokens that is sent upstream: the caller's, or the model's where that is smaller."""
-    if prompt.max_tokens is None or candidate.max_output_tokens is None:
-        return prompt.max_tokens
-    return min(prompt.max_tokens, candidate.max_output_tokens)
+def output_cap(prompt: Prompt, candidate: Candidate, facts: Facts = routing.UNKNOWN_FACTS) -> int | None:
+    """The limit on the answer's tokens that is sent upstream: the caller's, the model's, or what its window leaves
+    beside a prompt that was counted, whichever is smallest. None where the caller has none.
+    """
+    if prompt.max_tokens is None:
+        return None
+    caps = [prompt.max_tokens, candidate.max_output_tokens or prompt.max_tokens]
+    if candidate.context_window is not None and prompt.counted_tokens is not None:
+        caps.append(max(1, candidate.context_window - routing.prompt_tokens(prompt, facts)))
+    return min(caps)
 
 
 def upper_usd(prompt: Prompt, candidate: Candidate) -> Decimal | None:
     """The most that an attempt can cost; None where no bound is known."""
-    if fees.may_arise(prompt, candidate.model):
+    if fees.may_arise(prompt, candidate.model) or not prompt.is_bounded:
         return None
     tier = prompt.fields.get("service_tier")
     bounds = pricing.Bounds(
@@ -79,7 +84,7 @@ def _bill(
 ) -> tuple[TokenUsage | None, Cost]:
     """As the provider reported it, else as estimated where it may have billed, else nothing."""
     if reading.usd_reported is not None and candidate.provider.reports_cost and reading.is_counted_whole:
-        return reading.tokens, Cost(reading.usd_reported, CostBasis.EXACT)
+        return reading.tokens or reading.counted, Cost(reading.usd_reported, CostBasis.EXACT)
     tokens = _tokens(reading, candidate, prompt, facts)
     if tokens is None:
         return None, NOTHING

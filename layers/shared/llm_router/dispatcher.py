@@ -1,7 +1,7 @@
 """The use case: one prompt in, one whole answer out, every attempt in the ledger.
 
-Gathers what a plan needs, lets `routing` and `failover` decide, makes the attempts, settles the record. Nothing that
-it starts is still running when it returns: a Lambda environment freezes then.
+Gathers what a plan needs, lets `routing` and `failover` decide, makes the attempts, settles the record. No task that it
+starts is pending when it returns, for a Lambda environment freezes then; a thread whose work came too late may be.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from llm_router.candidates import Candidate, Configuration, Feature, Route, comb
 from llm_router.clock import Clock
 from llm_router.errors import (
     AbandonedError,
+    DeadlineExceededError,
     InvalidRequestError,
     RequestError,
     RouterError,
@@ -97,7 +98,10 @@ class Dispatcher:
         route = self._route(prompt)
         time_s = deadline.seconds(route) - SETTLING_S
         keys, surroundings = await self._surroundings(route, time_s=time_s)
-        fitted = await self.fitter.fitted(prompt, route, surroundings)
+        try:
+            fitted = await asyncio.wait_for(self.fitter.fitted(prompt, route, surroundings), time_s)
+        except TimeoutError:
+            raise DeadlineExceededError("The prompt could not be made to fit before the deadline.") from None
         request = Request(
             prompt=fitted.prompt,
             fitted=fitted,
@@ -175,7 +179,7 @@ class Dispatcher:
     async def _try(self, request: Request, trial: Trial) -> None:
         """Attempt after attempt, until an answer is whole or nothing more may be tried."""
         while step := failover.next_step(
-            [candidate for candidate in request.plan.candidates if candidate.name not in trial.passed_over],
+            trial.left(request.plan),
             route=request.route,
             attempts=trial.record.attempts,
             remaining_s=self._remaining_s(request),
@@ -226,7 +230,8 @@ class Dispatcher:
     async def _attempt(self, request: Request, trial: Trial, step: Step) -> None:
         """One try, in the ledger before its body leaves and with its outcome afterwards."""
         candidate = step.candidate
-        cap = billing.output_cap(request.prompt, candidate)
+        facts = request.facts.get(candidate.name, routing.UNKNOWN_FACTS)
+        cap = billing.output_cap(request.prompt, candidate, facts)
         upper = billing.upper_usd(request.prompt, candidate)
         trial.record = replace(trial.record, trying=Trying(candidate.name, upper))
         opening = Opening(asyncio.create_task(self._write_trying(trial.record)), self.clock)
@@ -235,7 +240,6 @@ class Dispatcher:
         latency_ms = _milliseconds(self.clock.monotonic_s() - started_s - opening.waited_s)
         trial.reading = await self.fitter.counted(trial.reading, request.prompt, within_s=self._remaining_s(request))
         await cancellation.to_its_end(opening.written)
-        facts = request.facts.get(candidate.name, routing.UNKNOWN_FACTS)
         span = billing.Span(began_at, latency_ms)
         attempt = billing.attempt(trial.reading, candidate, prompt=request.prompt, facts=facts, span=span)
         self._note(trial, candidate, attempt, began_at)
@@ -284,7 +288,7 @@ class Dispatcher:
     def _limits(self, request: Request, trial: Trial, candidate: Candidate, *, streamed: bool) -> Limits:
         remaining_s = self._remaining_s(request)
         others = failover.has_more(
-            request.plan.candidates, candidate, route=request.route, attempts=trial.record.attempts
+            trial.left(request.plan), candidate, route=request.route, attempts=trial.record.attempts
         )
         return Limits(
             first_content_s=self._first_content_s(candidate, streamed=streamed),

@@ -118,7 +118,7 @@ class Exchange:
             cancellation.forget()
             failed = Reading(Outcome.ABANDONED, may_be_billed=progress.sent_body)
         arrived = reader.reading(ended_cleanly=False)
-        return replace(failed, tokens=arrived.tokens, arrived_bytes=reader.arrived_bytes)
+        return replace(arrived, outcome=failed.outcome, may_be_billed=failed.may_be_billed)
 
     async def _read_stream(
         self, response: UpstreamStream, reader: StreamReader, patience: _Patience, ends: float
@@ -201,8 +201,8 @@ async def _read_out(chunks: AsyncGenerator[bytes]) -> None:
 async def _read_error(response: UpstreamStream, body: bytearray) -> None:
     """As much as comes: an error whose body breaks off or stalls is still the error that its status says."""
     with suppress(TimeoutError, TransportError):
-        async with asyncio.timeout(ERROR_WITHIN_S):
-            async for chunk in response.chunks():
+        async with asyncio.timeout(ERROR_WITHIN_S), aclosing(response.chunks()) as chunks:
+            async for chunk in chunks:
                 body += chunk
                 if len(body) > ERROR_BYTES_AT_MOST:
                     return

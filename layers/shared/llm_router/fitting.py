@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from aws_lambda_powertools import Logger
+
 from llm_router import cancellation, completions, fitting_limits, outlines, prompt_sizes
 from llm_router.candidates import Feature, Optimize, Route
 from llm_router.errors import PromptTooLongError
@@ -42,13 +44,15 @@ class Fitted:
 
     @property
     def own_count(self) -> int | None:
-        """None where images or sounds are in the prompt, of which nobody tells how they are counted."""
-        return None if self.prompt.needs & {Feature.IMAGES, Feature.AUDIO} else self.prompt.counted_tokens
+        """None where images, sounds or files are in the prompt, of which nobody tells how they are counted."""
+        is_text = self.prompt.is_bounded and not self.prompt.needs & {Feature.IMAGES, Feature.AUDIO}
+        return self.prompt.counted_tokens if is_text else None
 
 
 @dataclass(frozen=True, slots=True)
 class Fitter:
     tokenizer: Tokenizer
+    logger: Logger
 
     async def fitted(self, prompt: Prompt, route: Route, surroundings: Surroundings) -> Fitted:
         """What bytes show to fit costs nothing, unless it is to be cleaned. Raises PromptTooLongError."""
@@ -70,6 +74,9 @@ class Fitter:
         try:
             return replace(reading, counted=await cancellation.to_its_end(counting))
         except (TimeoutError, VocabularyMissingError):
+            return reading
+        except Exception:  # the answer is whole and paid for, and a count of our own is not worth it
+            self.logger.exception("tokens not counted", event="tokens_uncounted")
             return reading
 
     def _usage(self, reading: Reading, prompt: Prompt) -> TokenUsage:

@@ -11,6 +11,7 @@ from itertools import takewhile
 
 from llm_router import pricing, routing
 from llm_router.candidates import Candidate, Optimize, Route
+from llm_router.health import HEALTHY
 from llm_router.prompt_sizes import Count, message_tokens
 from llm_router.prompts import Prompt
 from llm_router.routing import UNKNOWN_FACTS, Exclusion, Facts, Surroundings
@@ -55,7 +56,7 @@ def limit(prompt: Prompt, route: Route, surroundings: Surroundings) -> Limit | N
     """None where the prompt may be as long as it is: the route has no limit of its own, and a model takes it."""
     plan = routing.plan(prompt, route, surroundings)
     too_small = [item.candidate for item in plan.excluded if item.exclusion is Exclusion.CONTEXT_WINDOW]
-    able = [*plan.candidates, *too_small]
+    able = _open_ones_last([*plan.candidates, *too_small], surroundings)
     if not able or (route.max_prompt_tokens is None and plan.candidates):
         return None
     windows = max(_room(candidate, prompt, _facts(candidate, surroundings)) for candidate in able)
@@ -65,6 +66,13 @@ def limit(prompt: Prompt, route: Route, surroundings: Surroundings) -> Limit | N
     first = plan.candidates[0] if plan.candidates else None
     facts = _facts(first, surroundings) if first else UNKNOWN_FACTS
     return Limit(int(min(own, windows)), own <= windows, first, facts, surroundings.now)
+
+
+def _open_ones_last(candidates: Sequence[Candidate], surroundings: Surroundings) -> Sequence[Candidate]:
+    """Only those that can be asked now, where there are any: a prompt that another's window takes would help nobody."""
+    known = surroundings.health
+    closed = [one for one in candidates if known.get(one.name, HEALTHY).closed_until(surroundings.now) is None]
+    return closed or candidates
 
 
 def is_cheaper_kept(prompt: Prompt, limit: Limit, count: Count) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
+from llm_router import json_text
 from llm_router.candidates import Delivery, Feature, Optimize, Strategy
 
 BYTES_PER_TOKEN = 4
@@ -18,7 +19,15 @@ MESSAGE_OVERHEAD_BYTES = 32
 IMAGE_BYTES = 6000
 """What an image counts as, in bytes of text: about 1,500 tokens, as OpenAI's vision guide has it for large ones."""
 
+IMAGE_TOKENS_AT_MOST = 50_000
+"""gpt-4o-mini counts an image in high detail as 2,833 tokens and 5,667 for each of at most eight tiles, the most of all
+that publish it (https://platform.openai.com/docs/guides/images-vision).
+"""
+
 IMAGES = ("image_url", "input_image", "image")
+MEASURED = frozenset({None, *IMAGES, "text", "refusal", "thinking", "input_audio"})
+"""Kinds of content parts whose size says how many tokens they can be; of a file that is only named it says nothing."""
+
 BESIDE_MESSAGES = ("tools", "response_format", "functions")
 """Fields of a request that count as a part of its prompt."""
 
@@ -82,6 +91,12 @@ class Prompt:
         return frozenset(asked | ({"stream_options"} if any(self.stream_options.values()) else set()))
 
     @cached_property
+    def is_bounded(self) -> bool:
+        """Whether its size says anything: of a file that is only named, or a video, it does not."""
+        parts = (part for found in self.messages for part in _parts(found.get("content")))
+        return all(part.get("type") in MEASURED for part in parts)
+
+    @cached_property
     def size_bytes(self) -> int:
         """UTF-8 bytes with the chat format's overhead: an upper bound of the prompt's tokens."""
         return self._text_bytes(image_bytes=None)
@@ -99,7 +114,7 @@ class Prompt:
     def _text_bytes(self, *, image_bytes: int | None) -> int:
         beside = {name: value for name, value in self.fields.items() if name in BESIDE_MESSAGES}
         overhead = MESSAGE_OVERHEAD_BYTES * len(self.messages)
-        return overhead + sum(_size(part, image_bytes) for part in (*map(_without_role, self.messages), beside))
+        return overhead + _json_size(beside) + sum(_message_size(found, image_bytes) for found in self.messages)
 
 
 def message(role: str, content: str) -> Json:
@@ -111,9 +126,21 @@ def estimated_tokens(size_bytes: int) -> int:
     return max(1, -(-size_bytes // BYTES_PER_TOKEN))
 
 
-def _without_role(found: Json) -> Json:
-    """The role is in the overhead; so is the name `content`."""
-    return {("" if name == "content" else name): value for name, value in found.items() if name != "role"}
+def _message_size(found: Json, image_bytes: int | None) -> int:
+    """Of its content the texts; all else, calls of tools for instance, as the JSON that it is. The role and the name
+    `content` are in the overhead.
+    """
+    beside = {name: value for name, value in found.items() if name not in ("role", "content")}
+    return _size(found.get("content"), image_bytes) + _json_size(beside)
+
+
+def _json_size(value: Json) -> int:
+    return len(json_text.encode(value)) if value else 0
+
+
+def _parts(content: object) -> Iterator[Json]:
+    if isinstance(content, list | tuple):
+        yield from (part for part in content if isinstance(part, Mapping))
 
 
 def _size(value: object, image_bytes: int | None) -> int:
@@ -123,7 +150,7 @@ def _size(value: object, image_bytes: int | None) -> int:
     if isinstance(value, Mapping):
         inside = sum(_size(name, None) + _size(inner, image_bytes) for name, inner in value.items())
         if value.get("type") in IMAGES:
-            return max(inside, IMAGE_BYTES) if image_bytes is None else image_bytes
+            return max(inside, IMAGE_TOKENS_AT_MOST) if image_bytes is None else image_bytes
         return inside
     if isinstance(value, list | tuple):
         return sum(_size(inner, image_bytes) for inner in value)

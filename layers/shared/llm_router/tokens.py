@@ -78,7 +78,7 @@ class Tokenizer:
     def _load(self) -> None:
         try:
             self._encoding = _encoding(self._file)
-        except (OSError, VocabularyMissingError) as error:
+        except (OSError, ImportError, VocabularyMissingError) as error:
             self._is_missing = True
             reason = type(error).__name__
             self._logger.warning("no vocabulary: tokens are estimated", event="vocabulary_missing", reason=reason)

@@ -76,6 +76,10 @@ class Trial:
     def last(self) -> Attempt | None:
         return self.record.attempts[-1] if self.record.attempts else None
 
+    def left(self, plan: routing.Plan) -> list[Candidate]:
+        """Those of a plan that may be asked: another process probes the others."""
+        return [candidate for candidate in plan.candidates if candidate.name not in self.passed_over]
+
     async def told(self) -> None:
         """What the fleet is being told of this request's attempts has arrived, or could not."""
         await asyncio.gather(*self.telling)

@@ -26,13 +26,14 @@ def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bo
     """`attempts` are all that failed; `in_time` says that the deadline would have allowed another."""
     if not attempts:
         return _no_time_at_all() if plan.places and not in_time else _nothing_able(plan.excluded, now)
-    suited = [attempt for attempt in attempts if attempt.outcome is not Outcome.UNSUITED]
-    if not suited:
-        param = attempts[0].param
+    asked = [attempt for attempt in attempts if attempt.outcome is not Outcome.UNSENT]
+    suited = [attempt for attempt in asked if attempt.outcome is not Outcome.UNSUITED]
+    if asked and not suited:
+        param = asked[0].param
         return RefusedRequestError("No provider that was asked can serve this request as it is.", param=param)
     if said := _said_of_the_request(suited):
         return said
-    if all(attempt.outcome is Outcome.RATE_LIMITED for attempt in suited):
+    if suited and all(attempt.outcome is Outcome.RATE_LIMITED for attempt in suited):
         return _rate_limited(plan.excluded, suited, now)
     if not in_time:
         return _too_late()

@@ -43,7 +43,7 @@ def router(environ: Mapping[str, str]) -> FastAPI:
             fleet=fleet,
             ledger=found.ledger,
             transport=transport,
-            fitter=Fitter(Tokenizer(Path(read.vocabulary_dir), logger=logger)),
+            fitter=Fitter(Tokenizer(Path(read.vocabulary_dir), logger=logger), logger),
             clock=clock,
             logger=logger,
             memory_mb=read.memory_mb,

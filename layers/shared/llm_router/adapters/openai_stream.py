@@ -64,7 +64,7 @@ class StreamReader:
         if not self.is_done:
             self._shown(list(self._parser.close()))
         is_doubtful = self._assembly.is_in_doubt
-        is_finished = self._assembly.is_finished(self.asked.choices)
+        is_finished = self._assembly.is_finished(self.asked.choices) or (self.is_done and self._assembly.is_finished())
         if not self.is_broken and is_finished and (self.is_done or (ended_cleanly and not is_doubtful)):
             return openai.judge(self._assembly.body(), self.asked)
         is_counted_whole = (is_finished and not is_doubtful) or (self.is_done and not self.is_broken)
