@@ -53,6 +53,8 @@ def _totals(found: Figures, document: Mapping[str, Any]) -> list[tuple[str, obje
         ("  exact, estimated, unknown", ", ".join(map(str, document["costBasis"].values()))),
         ("  waste, USD", document["waste"]["usd"]),
         ("savings, USD", document["savings"]["usd"]),
+        ("trimmed, tokens", document["trimming"]["tokens"]),
+        ("  saved by that, USD", document["trimming"]["usd"]),
         ("running it, USD", document["infrastructure"]["usd"]),
         ("latency p50, p95", _latency(document)),
     ]

@@ -30,7 +30,7 @@ from llm_router.infrastructure import InfrastructurePrices
 from llm_router.ledger import INSERT_WITHIN_S, SAFE_BEHIND_S
 from llm_router.spans import DAY, HOUR, Span
 from llm_router.statistics import Question
-from llm_router.usage import Cost, CostBasis, Outcome
+from llm_router.usage import Cost, CostBasis, Outcome, TrimKind, Trimming
 
 PRICES = InfrastructurePrices()
 START = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
@@ -40,7 +40,7 @@ OVER_S = 28 + ORPHAN_GRACE_S + SAFE_BEHIND_S
 SUMMED = {"cost_usd": "counted_usd"} | {
     name: name
     for name in (
-        *("waste_usd", "savings_usd", "infrastructure_usd"),
+        *("waste_usd", "savings_usd", "infrastructure_usd", "trimmed_usd", "trimmed_tokens"),
         *("prompt_tokens", "cached_prompt_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens"),
     )
 }
@@ -117,6 +117,9 @@ def run(books, steps):
     for name, *how in steps:
         if name in ("open", "lose"):
             record = replace(pending(books), baseline_usd=how[0], memory_mb=how[1], metadata={"team": 'a,"b"\n'})
+            if how[1]:
+                saved = Trimming(TrimKind.TRIM, before=9_000, after=6_000, saved_usd=Decimal("0.0015"))
+                record = replace(record, trimming=saved)
             under_way.append(record)
             if name == "open":
                 books.ledger.insert(record)

@@ -322,7 +322,7 @@ class Dispatcher:
 
     async def _settle(self, request: Request, trial: Trial, error: RequestError | None) -> UsageRecord:
         """Write the record's end, and wait for what the fleet is being told."""
-        opened_at, server = trial.record.opened_at, trials.server(request, trial.record)
+        opened_at, candidate = trial.record.opened_at, trials.candidate_served(request, trial.record)
         baseline_usd = billing.baseline_usd(trial.record.served, request.route.baseline, at=opened_at)
         settled = replace(
             trial.record,
@@ -332,7 +332,7 @@ class Dispatcher:
             latency_ms=_milliseconds(self.clock.monotonic_s() - request.started_s),
             settled_at=self.clock.now(),
             baseline_usd=baseline_usd,
-            trimming=billing.priced(trial.record.trimming, server, at=opened_at),
+            trimming=billing.priced(trial.record.trimming, candidate, at=opened_at),
         )
         left_s = max(SETTLED_WITHIN_AT_LEAST_S, self._remaining_s(request) + SETTLING_S)
         try:

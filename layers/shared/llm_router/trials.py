@@ -105,7 +105,7 @@ def asked(prompt: Prompt, candidate: Candidate) -> Asked:
     return Asked(prompt.choices, with_calls=with_calls, dialect=candidate.provider.dialect)
 
 
-def server(request: Request, record: UsageRecord) -> Candidate | None:
+def candidate_served(request: Request, record: UsageRecord) -> Candidate | None:
     """The candidate that served; None where none has."""
     name = record.served.candidate if record.served else None
     return next((candidate for candidate in request.plan.candidates if candidate.name == name), None)
