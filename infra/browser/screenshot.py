@@ -11,7 +11,7 @@ from playwright.sync_api import Error, FloatRect, Page, sync_playwright
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 WIDTH_PX = 1200
-MOST_HEIGHT_PX = 1500
+MOST_HEIGHT_PX = 2200
 READY = "#latest:not([hidden]) tbody tr, #welcome:not([hidden])"
 LAST_WHOLE_ROW = """
 (most) => Math.max(...[...document.querySelectorAll("section.panel, #recent > tr, .colophon")]

@@ -191,7 +191,8 @@ def _warnings(found: Published, notices: Sequence[Notice]) -> list[dict[str, str
         )
     if trimmed := _count(counters, "trimmed"):
         tokens = _count(counters, "trimmed_tokens")
-        words = f"The prompts of {trimmed:,} requests were trimmed or cleaned: {tokens:,} tokens were left out."
+        whose = "prompt was" if trimmed == 1 else "prompts were"
+        words = f"{trimmed:,} {whose} trimmed or cleaned: {tokens:,} tokens were left out."
         told.append(Notice("prompts_trimmed", words))
     at = timestamp(found.everything.as_of)
     return [{"at": at, "kind": notice.kind, "message": notice.message} for notice in (*told, *notices)]
