@@ -17,7 +17,9 @@ from llm_router.fleet_store import FleetStore
 from llm_router.publisher import Publisher
 from llm_router.statistics import Statistics
 
-RESERVED_TO_PUBLISH_S = 15.0
+RESERVED_TO_PUBLISH_S = 30.0
+"""Of the time for a run: while the aggregation is catching up, the tail that publishing reads is at its longest."""
+
 SHORTEST_AGGREGATION_S = 1.0
 
 LATE_S = 600.0
