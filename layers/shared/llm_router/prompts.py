@@ -25,7 +25,7 @@ that publish it (https://platform.openai.com/docs/guides/images-vision).
 """
 
 IMAGES = ("image_url", "input_image", "image")
-MEASURED = frozenset({None, *IMAGES, "text", "refusal", "thinking", "input_audio"})
+MEASURED = frozenset({*IMAGES, "text", "refusal", "thinking", "input_audio"})
 """Kinds of content parts whose size says how many tokens they can be; of a file that is only named it says nothing."""
 
 BESIDE_MESSAGES = ("tools", "response_format", "functions")
@@ -93,8 +93,8 @@ class Prompt:
     @cached_property
     def is_bounded(self) -> bool:
         """Whether its size says anything: of a file that is only named, or a video, it does not."""
-        parts = (part for found in self.messages for part in _parts(found.get("content")))
-        return all(part.get("type") in MEASURED for part in parts)
+        kinds = (part.get("type", "text") for found in self.messages for part in _parts(found.get("content")))
+        return all(isinstance(kind, str) and kind in MEASURED for kind in kinds)
 
     @cached_property
     def size_bytes(self) -> int:
