@@ -113,7 +113,7 @@ def test_silent_providers_end_in_the_routers_own_error_before_lambdas_timeout(ru
     answer = runtime.generate(router)
     assert answer.status in (502, 504)
     assert answer.body["error"]["code"] in ("deadline_exceeded", "all_providers_failed")
-    assert [attempt["outcome"] for attempt in answer.body["attempts"]] == ["timeout", "timeout"]
+    assert [attempt["outcome"] for attempt in answer.body["attempts"]] == ["out_of_time", "out_of_time"]
     assert "timed out after" not in router.logged()
     assert len(router.init_ms()) == 1
     assert runtime.records()[-1].state is RecordState.SETTLED
