@@ -179,7 +179,7 @@ def test_what_is_asked_for_reaches_the_provider(router, chat):
     )
     model.invoke("Hello")
     sent = played.sent
-    assert (sent["temperature"], sent["seed"], sent["stop"], sent["max_tokens"]) == (0.3, 7, ["END"], 20)
+    assert (sent["temperature"], sent["seed"], sent["stop"], sent["max_completion_tokens"]) == (0.3, 7, ["END"], 20)
     assert (sent["reasoning_effort"], sent["x_new"]) == ("low", {"deep": [1.5, None]})
 
 

@@ -179,7 +179,7 @@ def test_what_is_asked_for_reaches_the_provider(router, node, case):
     }
     assert node.ask(case, played.model, max_completion_tokens=20, **asked).error is None
     assert {name: played.sent[name] for name in asked} == asked
-    assert played.sent["max_tokens"] == 20
+    assert played.sent["max_completion_tokens"] == 20
 
 
 def test_usage_and_cost_of_a_stream_come_in_its_last_chunk(router, node):
