@@ -16,6 +16,7 @@ bench: setup $(BENCH_VENV)/.ready  ## Measure cold start, memory, overhead and s
 	@$(MAKE) bench-trim
 	@echo
 	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.bench --python $(BENCH_VENV)/bin/python --rounds "$(ROUNDS)"
+	@$(MAKE) bench-trim
 
 .PHONY: bench-trim
 bench-trim: setup  ## What trimming keeps of what is needed, and how long it takes
