@@ -13,8 +13,6 @@ $(BENCH_VENV)/.ready: infra/bench/requirements.txt layers/shared/requirements.tx
 
 .PHONY: bench
 bench: setup $(BENCH_VENV)/.ready  ## Measure cold start, memory, overhead and size; ROUNDS=25
-	@$(MAKE) bench-trim
-	@echo
 	@PYTHONPATH=layers/shared:. $(PY) -m infra.bench.bench --python $(BENCH_VENV)/bin/python --rounds "$(ROUNDS)"
 	@$(MAKE) bench-trim
 
