@@ -95,6 +95,7 @@ POLICY = frozenset(
         "prompt_sizes",
         "prompt_warnings",
         "prompts",
+        "recall",
         "relevance",
         "retry_after",
         "rollup_items",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from llm_router import chat_texts, cleaning, cutting, turns
+from llm_router import chat_texts, cleaning, cutting, recall, turns
 from llm_router.chat_texts import MARK
 from llm_router.outlines import Fate
 from llm_router.prompt_sizes import Count, message_tokens
@@ -58,8 +58,9 @@ def safe(messages: Sequence[Json]) -> tuple[Json, ...]:
 def trim(messages: Sequence[Json], *, limit: int, count: Count) -> Optimized | None:
     """The messages within `limit` tokens; None where what must stay is more.
 
-    The oldest turns go first. Of the one with which it would be too much that goes, the long texts are cut; and when no
-    turn is left, those of the results that an answer is wanted to, and the last user message.
+    The oldest turns go first; the last to go are a few that the question is about. Of the one with which it would be
+    too much that goes, the long texts are cut; and when no turn is left, those of the results that an answer is wanted
+    to, and the last user message.
     """
     tokens = [message_tokens(message, count) for message in messages]
     if sum(tokens) <= limit:
@@ -87,15 +88,21 @@ def _question(messages: Sequence[Json], past: History) -> str:
 
 
 def _drop_older(draft: _Draft, past: History) -> None:
-    for turn in past.older:
-        if draft.makes_room(turn):
+    """Each gap that comes about has its own stand-ins; where two gaps become one, those of the first stay."""
+    recalled = draft.recalled(past.older)
+    gone: set[int] = set()
+    for at in sorted(range(len(past.older)), key=recalled.__contains__):
+        if draft.makes_room(past.older[at]):
             return
-        if not draft.stand_ins:
-            _put_stand_ins(draft, turn)
+        gone.add(at)
+        if at + 1 in gone:
+            draft.drop(past.older[at + 1])
+        if at - 1 not in gone:
+            _put_stand_ins(draft, past.older[at])
 
 
 def _put_stand_ins(draft: _Draft, turn: Sequence[int]) -> None:
-    """Where the first turn stood: who spoke goes on alternating, which some models insist on."""
+    """Where a turn stood: who spoke goes on alternating, which some models insist on."""
     note = EARLIER_GONE
     for role in ("user", "assistant"):
         at = next((at for at in turn if draft.original[at].get("role") == role), None)
@@ -137,10 +144,22 @@ class _Draft:
             self.cut(turn, room_at_least=ROOM_AT_LEAST)
         if self.excess <= 0:
             return True
+        self.drop(turn)
+        return False
+
+    def drop(self, turn: Sequence[int]) -> None:
         for at in turn:
             self._set(at, None, 0)
             self._passages_gone.pop(at, None)
-        return False
+            self.stand_ins.discard(at)
+
+    def recalled(self, older: Sequence[Sequence[int]]) -> frozenset[int]:
+        """Which of the turns the question is about, as far as there is room for them."""
+        if self.excess <= 0:
+            return frozenset()
+        said = ["\n".join(text for at in turn for text in chat_texts.texts(self.original[at])) for turn in older]
+        tokens = [sum(self._tokens[at] for at in turn) for turn in older]
+        return recall.recalled(self._question, said, tokens=tokens, room=sum(tokens) - self.excess)
 
     def put(self, at: int, message: Json) -> None:
         self._set(at, message, message_tokens(message, self._count))
