@@ -77,8 +77,8 @@ def _beside_bare(python: Path) -> None:
     print(
         f"\nAdded to the provider's own time, beside a bare pass-through; the store takes {beside_bare.STORE_MS:g} ms"
     )
-    for case, added in beside_bare.measure(python):
-        print(f" {case.name}", flush=True)
+    for load, added in beside_bare.measure(python):
+        print(f" {load.name}", flush=True)
         for row in added:
             print(row.line, flush=True)
 

@@ -1,5 +1,8 @@
 """What the router adds to a request, beside what the plainest pass-through adds: one caller, and many at once.
 
+Many at once are measured twice. A provider that answers at once leaves them waiting for the processor alone: that is
+how much can be served in all. One that takes its time has all of them in flight at once, as in production.
+
 Both run as the streaming function does, under uvicorn with the options of its run.sh. Rounds alternate between the
 provider itself, the bare pass-through, the router, and the router with a store that answers at once; the last shows how
 much of the router's time is waiting for the store. Added is a target's time less the provider's own, at the same
@@ -25,7 +28,7 @@ import yaml
 from botocore.config import Config
 
 from infra.bench import load
-from infra.bench.load import Timed
+from infra.bench.load import Load, Timed
 from infra.local import processes
 from infra.local.aws_resources import ACCESS_KEY_ID, LEDGER_TABLE, REGION, SECRET_ACCESS_KEY, STATE_TABLE
 from llm_router import client_keys, key_names
@@ -45,27 +48,19 @@ PROVIDER, BARE, ROUTER, UNWAITING = "provider", "bare", "router", "router, store
 COMPARED = (BARE, ROUTER, UNWAITING)
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """So many requests a round."""
-
-    at_once: int
-    streamed: bool
-    requests: int
-    aim: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.at_once} at a time, {'streamed' if self.streamed else 'unstreamed'}"
-
-
 AT_MOST_TWICE, BETTER = "aim: at most 2", "aim: below 1"
-CASES = (
-    Case(1, streamed=False, requests=80, aim=AT_MOST_TWICE),
-    Case(1, streamed=True, requests=60, aim=AT_MOST_TWICE),
-    Case(64, streamed=False, requests=512, aim=BETTER),
-    Case(64, streamed=True, requests=384, aim=BETTER),
+AIMS = {1: AT_MOST_TWICE, 64: BETTER}
+"""By how many ask at once."""
+
+LOADS = (
+    Load(1, 80, streamed=False),
+    Load(1, 60, streamed=True),
+    Load(64, 512, streamed=False),
+    Load(64, 384, streamed=True),
+    Load(64, 192, streamed=False, paced=True),
+    Load(64, 192, streamed=True, paced=True),
 )
+"""A round of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,33 +110,33 @@ class Added:
         ).rstrip()
 
 
-def measure(python: Path, *, rounds: int = ROUNDS) -> Iterator[tuple[Case, list[Added]]]:
-    """Case by case, as each is done."""
+def measure(python: Path, *, rounds: int = ROUNDS) -> Iterator[tuple[Load, list[Added]]]:
+    """Load by load, as each is done."""
     with tempfile.TemporaryDirectory() as scratch, _surroundings(python, Path(scratch)) as (targets, key):
-        for case in CASES:
-            yield case, _compared(case, _runs(case, targets, key=key, rounds=rounds))
+        for each in LOADS:
+            yield each, _compared(each, _runs(each, targets, key=key, rounds=rounds))
 
 
-def _runs(case: Case, targets: Mapping[str, Target], *, key: str, rounds: int) -> dict[str, _Runs]:
+def _runs(each: Load, targets: Mapping[str, Target], *, key: str, rounds: int) -> dict[str, _Runs]:
     runs = {name: _Runs() for name in targets}
     for number in range(rounds + 1):
         for name, target in targets.items():
             used_before_ms = target.cpu_ms
-            timed = load.run(target.url, key=key, streamed=case.streamed, requests=case.requests, at_once=case.at_once)
+            timed = load.run(target.url, each, key=key)
             if number:  # the first is not counted: connections are opened, code is warmed
                 runs[name].timed += timed
                 runs[name].cpu_ms += target.cpu_ms - used_before_ms
     return runs
 
 
-def _compared(case: Case, runs: Mapping[str, _Runs]) -> list[Added]:
+def _compared(each: Load, runs: Mapping[str, _Runs]) -> list[Added]:
     def added(what: str, of: Callable[[Timed], float], percent: int) -> Added:
         own = runs[PROVIDER].percentile(of, percent)
         bare_ms, router_ms, unwaiting_ms = (runs[name].percentile(of, percent) - own for name in COMPARED)
-        return Added(f"{what}, p{percent}", bare_ms, router_ms, unwaiting_ms, case.aim)
+        return Added(f"{what}, p{percent}", bare_ms, router_ms, unwaiting_ms, AIMS[each.at_once])
 
     measured = {"the whole answer": _whole_ms}
-    if case.streamed:
+    if each.streamed:
         measured = {"the first token": _first_ms, "each chunk": _chunk_ms, "the end of the stream": _whole_ms}
     rows = [added(what, of, percent) for what, of in measured.items() for percent in (50, 99)]
     bare_ms, router_ms, unwaiting_ms = (runs[name].cpu_each_ms for name in COMPARED)

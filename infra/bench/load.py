@@ -19,6 +19,21 @@ _OVERLAP = len(_LAST) + 2
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """So many requests in all by so many callers; `paced` where the provider takes its time."""
+
+    at_once: int
+    requests: int
+    streamed: bool
+    paced: bool = False
+
+    @property
+    def name(self) -> str:
+        pace = "; the provider takes its time" if self.paced else ""
+        return f"{self.at_once} at a time, {'streamed' if self.streamed else 'unstreamed'}{pace}"
+
+
+@dataclass(frozen=True, slots=True)
 class Timed:
     """One request. Unstreamed, `first_ms` and `last_ms` are `whole_ms`."""
 
@@ -32,13 +47,14 @@ class Timed:
         return (self.last_ms - self.first_ms) / (provider.WORDS - 1)
 
 
-def run(url: str, *, key: str, streamed: bool, requests: int, at_once: int) -> list[Timed]:
-    """So many requests in all by so many callers. Raises SystemExit where one is not served."""
-    return asyncio.run(_run(url, _request(url, key=key, streamed=streamed), requests, at_once, streamed=streamed))
+def run(url: str, load: Load, *, key: str) -> list[Timed]:
+    """Raises SystemExit where a request is not served."""
+    return asyncio.run(_run(url, load, _request(url, load, key=key)))
 
 
-def _request(url: str, *, key: str, streamed: bool) -> bytes:
-    body = json.dumps({**QUESTION, **({"stream": True} if streamed else {})}).encode()
+def _request(url: str, load: Load, *, key: str) -> bytes:
+    pace = {"user": provider.PACED} if load.paced else {}
+    body = json.dumps({**QUESTION, **pace, **({"stream": True} if load.streamed else {})}).encode()
     lines = [
         f"POST {PATH} HTTP/1.1",
         f"host: {urlsplit(url).netloc}",
@@ -49,18 +65,18 @@ def _request(url: str, *, key: str, streamed: bool) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def _run(url: str, request: bytes, requests: int, at_once: int, *, streamed: bool) -> list[Timed]:
-    left = iter(range(requests))
+async def _run(url: str, load: Load, request: bytes) -> list[Timed]:
+    left = iter(range(load.requests))
     timed: list[Timed] = []
 
     async def caller() -> None:
         address = urlsplit(url)
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        timed.extend([await _asked(reader, writer, request, streamed=streamed) for _ in left])
+        timed.extend([await _asked(reader, writer, request, streamed=load.streamed) for _ in left])
         writer.close()
         await writer.wait_closed()
 
-    await asyncio.gather(*(caller() for _ in range(at_once)))
+    await asyncio.gather(*(caller() for _ in range(load.at_once)))
     return timed
 
 

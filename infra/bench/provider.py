@@ -1,4 +1,7 @@
-"""A provider on this machine that answers every chat completion at once with the same few words, streamed or not."""
+"""A provider on this machine that answers every chat completion with the same few words, streamed or not.
+
+At once, or at the pace of a quick provider where the request's `user` says so: a field that all pass on.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,10 @@ COMPLETION = {
 WORDS = 40
 LAST_WORD = " last"
 """Distinct, so that a reader can tell when it has come."""
+
+PACED = "paced"
+THINKS_S = 0.2
+A_WORD_S = 0.01
 
 
 def events() -> list[bytes]:
@@ -53,8 +60,12 @@ _PIECES = [wire.STREAM_HEAD, *map(wire.as_chunk, events()), wire.as_chunk(b"")]
 def answer(_: bytes, body: bytes, write: wire.Write) -> None:
     """Each event is written by itself, as providers do."""
     asked = json.loads(body) if body else {}
-    for piece in _PIECES if asked.get("stream") else [_WHOLE]:
-        write(piece)
+    thinks_s, a_word_s = (THINKS_S, A_WORD_S) if asked.get("user") == PACED else (0.0, 0.0)
+    if asked.get("stream"):
+        for number, piece in enumerate(_PIECES):
+            wire.later(thinks_s + number * a_word_s, write, piece)
+    else:
+        wire.later(thinks_s + WORDS * a_word_s, write, _WHOLE)
 
 
 def main() -> None:
