@@ -1,6 +1,6 @@
 """Values of the domain with everything filled in, so that a test names only what it is about."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from llm_router import positions
 from llm_router.candidates import Auth, AuthKind, Candidate, Price, Provider, Route
-from llm_router.clock import Clock
 from llm_router.prompts import Prompt, message
 from llm_router.usage import (
     NOTHING,
@@ -29,39 +28,6 @@ VOCABULARY_DIR = Path(__file__).parents[1] / "layers" / "vocabulary" / "vocabula
 NOW = datetime(2026, 11, 23, 2, 30, tzinfo=UTC)
 BEARER = Auth(AuthKind.BEARER)
 KEYLESS = Auth(AuthKind.NONE)
-
-
-@dataclass
-class StoppedTime:
-    """A clock that moves only when told to, or when something sleeps; its random bits count upwards."""
-
-    now: datetime = NOW
-    pauses_s: list[float] = field(default_factory=list)
-    _drawn: int = 0
-
-    def pass_s(self, seconds):
-        self.now += timedelta(seconds=seconds)
-
-    def _seconds(self):
-        return (self.now - NOW).total_seconds()
-
-    async def _sleep(self, seconds):
-        self.pauses_s.append(seconds)
-        self.pass_s(seconds)
-
-    def _random_bits(self, _count):
-        self._drawn += 1
-        return self._drawn
-
-    @property
-    def clock(self):
-        return Clock(
-            now=lambda: self.now,
-            monotonic_s=self._seconds,
-            sleep=self._sleep,
-            random_bits=self._random_bits,
-            jitter=lambda: 0.5,
-        )
 
 
 def price(input_usd="0.05", output_usd="0.08", cached_usd=None):

@@ -44,13 +44,17 @@ class Call:
 
 CALLS = (
     Call("GET", "/health", 200),
+    Call("HEAD", "/health", 200),
     Call("POST", "/generate", 200, b'{"prompt": "What is a router?"}'),
     Call("POST", "/generate", 400, b'{"prompt": 42}'),
     Call("POST", "/generate", 400, b"{"),
     Call("POST", "/estimate", 200, b'{"prompt": "What is a router?"}'),
     Call("GET", "/stats", 200),
     Call("GET", "/providers", 200),
+    Call("PUT", "/providers/demo-steady", 200, b'{"enabled": true}'),
+    Call("PUT", "/providers/nobody", 404, b'{"enabled": true}'),
     Call("GET", "/v1/models", 200),
+    Call("GET", "/v1/models/auto", 200),
 )
 
 

@@ -83,10 +83,6 @@ def resets(connection, _):
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
 
 
-def closes_after_reading(connection, received):
-    read_request(connection, received)
-
-
 def falls_silent(connection, received):
     read_request(connection, received)
     connection.recv(1)

@@ -1,4 +1,4 @@
-"""What the documentation names is there: make targets, files, and headings of files."""
+"""What the documentation names is there (make targets, files, headings of files), and what can be configured in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+
+from llm_router import registry
+from llm_router.candidates import Feature
+from llm_router.configuration_models import MODEL_FIELDS, PRICE_FIELDS
+from llm_router.configuration_providers import PROVIDER_FIELDS, SHORT_FIELDS
+from llm_router.configuration_routes import ROUTE_FIELDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -58,3 +64,12 @@ def test_the_pages_name_targets_and_link_files_at_all():
     assert {"run", "test", "deploy", "invoke"} <= {name for page in PAGES for name in COMMAND.findall(_text(page))}
     assert "docs/deploying.md" in LINK.findall(_text(ROOT / "README.md"))
     assert "what-it-costs" in anchors(ROOT / "docs" / "deploying.md")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [PROVIDER_FIELDS, SHORT_FIELDS, MODEL_FIELDS, PRICE_FIELDS, ROUTE_FIELDS, list(Feature), registry.PROVIDERS],
+)
+def test_all_that_can_stand_in_providers_yaml_is_described(fields):
+    page = _text(ROOT / "docs" / "providers.md")
+    assert [name for name in fields if not re.search(rf"\b{name}\b", page)] == []

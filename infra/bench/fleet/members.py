@@ -57,9 +57,6 @@ class Emulator:
         """It takes connections and says nothing."""
         self._send(signal.SIGSTOP)
 
-    def resume(self) -> None:
-        self._send(signal.SIGCONT)
-
     def kill(self) -> None:
         """Connections are refused from now on."""
         if self.child:

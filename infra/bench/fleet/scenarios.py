@@ -27,7 +27,7 @@ PAUSED_S, DOWN_MEANWHILE_S, KILLED_S = 3.0, 5.0, 4.0
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """What was seen between `began_s` and `ended_s` of a provider that was down from `down_s` to `up_s`.
+    """What was seen from `began_s` on of a provider that was down from `down_s` to `up_s`.
 
     Seconds of the epoch. `counts_from_s` is where the fleet is held to one attempt for each cool-down.
     """
@@ -35,7 +35,6 @@ class Outage:
     began_s: float
     down_s: float
     up_s: float
-    ended_s: float
     counts_from_s: float
     asked: list[Asked]
     hits: list[Hit]
@@ -213,7 +212,6 @@ def _seen(stage: Stage, *, began_s: float, down_s: float, up_s: float, counts_fr
         began_s=began_s,
         down_s=down_s,
         up_s=up_s,
-        ended_s=time.time(),
         counts_from_s=counts_from_s,
         asked=list(stage.load.asked),
         hits=stage.provider.down_hits(),

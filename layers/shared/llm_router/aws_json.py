@@ -1,7 +1,7 @@
 """Asks AWS's services that speak JSON: DynamoDB and Parameter Store. Blocking, within short limits, over connections
 that are kept.
 
-The few operations that a request waits for are written here rather than taken from botocore, whose clients cost a third
+The few operations that a request waits for are written here rather than taken from botocore, whose clients cost a fifth
 of a cold start to load and a millisecond of work a call. They have the names, arguments, answers and errors that
 boto3's clients have, so that either can be handed to who asks; whoever needs more of AWS takes those.
 """

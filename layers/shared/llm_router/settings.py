@@ -11,6 +11,7 @@ from typing import TypeVar
 from llm_router import infrastructure
 from llm_router.errors import SettingsError
 from llm_router.infrastructure import InfrastructurePrices
+from llm_router.positions import SHARDS_AT_MOST
 
 T = TypeVar("T")
 
@@ -59,7 +60,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         key_source=reader.parsed("PROVIDER_KEYS", "ssm", KeySource, "ssm or environment"),
         require_client_key=reader.parsed("REQUIRE_CLIENT_KEY", "true", _yes_or_no, "true or false"),
         gateway_timeout_s=reader.parsed("GATEWAY_TIMEOUT_S", "29", _positive(float), "a number of seconds"),
-        ledger_shards=reader.parsed("LEDGER_SHARDS", "4", _between(1, 32), "a whole number from 1 to 32"),
+        ledger_shards=reader.parsed(
+            "LEDGER_SHARDS", "4", _between(1, SHARDS_AT_MOST), f"a whole number from 1 to {SHARDS_AT_MOST}"
+        ),
         record_retention_days=reader.parsed("RECORD_RETENTION_DAYS", "400", _positive(int), "a whole number of days"),
         max_body_bytes=reader.parsed("MAX_BODY_BYTES", "4500000", _positive(int), "a whole number of bytes"),
         memory_mb=reader.parsed(
