@@ -313,6 +313,11 @@ def know_latencies(dynamodb, **latency_ms):
         ({"strategy": "cheapest", "provider": {"sort": "latency"}}, "first"),
         ({"strategy": "priority"}, "first"),
         ({"provider": {"order": ["second"]}}, "second"),
+        ({"provider": {"order": ["Second"]}}, "second"),
+        ({"provider": {"ignore": ["First"]}}, "second"),
+        ({"model": "dear", "models": ["auto"], "provider": {"sort": "price"}}, "second"),
+        ({"model": "dear", "models": ["auto"], "provider": {"sort": {"by": "price", "partition": "none"}}}, "first"),
+        ({"model": "dear", "models": ["auto"], "provider": {"order": ["first"]}}, "second"),
         ({"provider": {"order": ["nobody", "second", "first"]}}, "second"),
         ({"provider": {"only": ["second"]}}, "second"),
         ({"provider": {"ignore": ["first"]}}, "second"),
@@ -543,6 +548,7 @@ def test_metadata_stays_here_unless_the_provider_is_to_store_it(start):
         ({"provider": {"sort": "colour"}}, "provider.sort"),
         ({"provider": {"max_price": {"prompt": -1}}}, "provider.max_price"),
         ({"strategy": "luck"}, "strategy"),
+        ({"model": "first/model", "models": ["nobody"]}, "models"),
     ],
 )
 def test_a_bad_request_is_refused_with_its_field(start, asked, param, is_streamed):
@@ -576,6 +582,11 @@ def test_what_no_provider_could_answer_is_an_error_in_openais_shape(start, deliv
     assert answer.headers["x-request-id"] == router.record().request_id
     assert "told by the provider" not in answer.text
     assert "127.0.0.1" not in answer.text
+
+
+def test_a_prompt_that_is_too_long_is_called_what_the_caller_calls_it(start):
+    answer = start(first=refuses(400, "context_length_exceeded")).ask()
+    assert answer.json()["error"]["param"] == "messages"
 
 
 def test_while_all_are_rate_limited_the_soonest_time_is_told(start):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import boto3
 import pytest
 
 import handlers
+from integration.tables import STATE_TABLE
+from llm_router import fleet_items
+from llm_router.fleet_store import FleetStore
+from llm_router.routing import Facts
 
 BODIES = [
     {"prompt": "Hello", "max_tokens": 100},
@@ -45,3 +50,19 @@ def test_what_is_left_out_is_told_with_its_reason(router):
 def test_a_bad_body_is_refused_as_it_would_be_at_the_door_itself(router, body, param):
     status, _, told = router.start().call(handlers.post("/estimate", body))
     assert (status, told["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(("body", "first"), [(BODIES[0], "dear"), (BODIES[1], "cheap")], ids=["generate", "chat"])
+def test_a_chat_is_reckoned_with_the_time_of_its_own_door(router, body, first):
+    """A minute is too much behind the gateway, not where answers are streamed."""
+    facts = fleet_items.facts_text({"cheap/small": Facts(latency_ms=60_000)})
+    FleetStore(lambda: boto3.client("dynamodb"), table=STATE_TABLE).put_facts(facts)
+    _, _, told = router.start().call(handlers.post("/estimate", body))
+    assert told["candidates"][0]["provider"] == first
+
+
+def test_a_chat_is_reckoned_with_the_time_that_its_caller_gives_it(router):
+    facts = fleet_items.facts_text({"cheap/small": Facts(latency_ms=60_000)})
+    FleetStore(lambda: boto3.client("dynamodb"), table=STATE_TABLE).put_facts(facts)
+    _, _, told = router.start().call(handlers.post("/estimate", BODIES[1], **{"x-router-timeout-s": "30"}))
+    assert told["candidates"][0]["provider"] == "dear"

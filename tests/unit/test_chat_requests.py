@@ -99,9 +99,10 @@ def test_a_request_needs_what_it_uses(body, needs):
 def test_wishes_are_read_as_openrouters_users_write_them():
     wishes = prompt(
         provider={
-            "order": ["b", "a"],
+            "order": ["B", "a"],
             "only": ["a", "b"],
-            "ignore": ["c"],
+            "ignore": ["Cerebras"],
+            "sort": {"by": "price", "partition": "none"},
             "max_price": {"prompt": "0.5", "completion": Decimal("1.25")},
             "allow_fallbacks": False,
         }
@@ -109,10 +110,11 @@ def test_wishes_are_read_as_openrouters_users_write_them():
     assert wishes == Wishes(
         order=("b", "a"),
         only=("a", "b"),
-        ignore=("c",),
+        ignore=("cerebras",),
         max_input=Decimal("0.5"),
         max_output=Decimal("1.25"),
         allows_fallbacks=False,
+        across_models=True,
     )
 
 
@@ -127,7 +129,6 @@ def test_wishes_are_read_as_openrouters_users_write_them():
         ({"ordre": ["a"]}, "provider.ordre"),
         ({"max_price": {"request": 1}}, "provider.max_price.request"),
         ({"max_price": {"image": 0}}, "provider.max_price.image"),
-        ({"sort": {"by": "price", "partition": "model"}}, "provider.sort.partition"),
     ],
 )
 def test_a_wish_that_would_have_to_be_ignored_is_refused_by_its_name(wishes, param):
@@ -143,6 +144,7 @@ def test_a_wish_for_what_is_done_anyway_is_granted():
         "require_parameters": True,
         "quantizations": [],
         "max_price": {"request": None},
+        "sort": {"partition": "model"},
     }
     assert prompt(provider=granted).wishes == NO_WISHES
 
@@ -239,6 +241,15 @@ json_values = st.recursive(
     max_leaves=6,
 )
 CHECKED = OURS | {"n", "store"}
+
+
+@pytest.mark.parametrize(
+    ("field", "granted", "asked_more"),
+    [("usage", {"include": True}, {"include": True, "detail": "all"}), ("route", "fallback", "sort")],
+)
+def test_what_openrouters_users_get_anyway_is_not_handed_on(field, granted, asked_more):
+    assert field not in prompt(**{field: granted}).fields
+    assert prompt(**{field: asked_more}).fields[field] == asked_more
 
 
 @given(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from builders import KEYLESS, NOW, candidate, price, prompt, route
 from llm_router import routing
-from llm_router.candidates import Price, Strategy
+from llm_router.candidates import Price, Rates, Strategy, Tier, combined
 from llm_router.health import Health, OpenReason
 from llm_router.prompts import Wishes
 from llm_router.routing import TYPICAL_COMPLETION_TOKENS, Exclusion, Facts, Surroundings
@@ -51,7 +51,60 @@ def reasons(made):
     return {item.candidate.name: item.exclusion for item in made.excluded}
 
 
+# Fallback routes.
+
+STRONG = route(candidate("strong/dear", usd=price("9", "9")), candidate("strong/cheap", usd=price("2", "2")))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (prompt(), ["strong/cheap", "strong/dear", "groq/llama", "openai/gpt"]),
+        (prompt(strategy=Strategy.PRIORITY), ["strong/dear", "strong/cheap", "openai/gpt", "groq/llama"]),
+        (prompt(wishes=Wishes(order=("groq",))), ["strong/cheap", "strong/dear", "groq/llama", "openai/gpt"]),
+        (prompt(wishes=Wishes(order=("openai",))), ["strong/cheap", "strong/dear", "openai/gpt", "groq/llama"]),
+        (prompt(wishes=Wishes(across_models=True)), ["groq/llama", "strong/cheap", "strong/dear", "openai/gpt"]),
+        (prompt(wishes=Wishes(ignore=("strong",))), ["groq/llama", "openai/gpt"]),
+    ],
+)
+def test_a_fallback_stays_one_and_each_route_keeps_its_order(asked, expected):
+    weak = route(DEAR, CHEAP)
+    found = combined([STRONG, weak])
+    keys = {one.provider.name for one in found.candidates}
+    assert names(routing.plan(asked, found, Surroundings(now=NOW, providers_with_key=keys))) == expected
+
+
+def test_each_fallback_route_has_its_own_strategy():
+    in_order = replace(STRONG, strategy=Strategy.PRIORITY)
+    found = combined([in_order, route(DEAR, CHEAP)])
+    keys = {one.provider.name for one in found.candidates}
+    made = routing.plan(prompt(), found, Surroundings(now=NOW, providers_with_key=keys))
+    assert names(made) == ["strong/dear", "strong/cheap", "groq/llama", "openai/gpt"]
+
+
+def test_a_candidate_of_two_routes_stands_in_the_first():
+    found = combined([route(DEAR), route(CHEAP, DEAR)])
+    made = routing.plan(prompt(), found, Surroundings(now=NOW, providers_with_key={"groq", "openai"}))
+    assert names(made) == ["openai/gpt", "groq/llama"]
+
+
+def test_the_best_of_the_first_route_is_tried_where_all_are_failing():
+    found = combined([route(DEAR), route(CHEAP)])
+    health = {one.name: opened(OpenReason.FAILING) for one in (DEAR, CHEAP)}
+    surroundings = Surroundings(now=NOW, providers_with_key={"groq", "openai"}, health=health)
+    assert names(routing.plan(prompt(), found, surroundings)) == ["openai/gpt"]
+
+
 # Wishes.
+
+
+def test_a_highest_price_is_held_against_what_a_prompt_of_its_length_pays():
+    long = Tier(above=1000, rates=Rates(Decimal(2), Decimal(4)))
+    tiered = candidate("openai/tiered", usd=Price(Decimal("0.5"), Decimal(1), tiers=(long,)))
+    wishes = Wishes(max_input=Decimal(1))
+    assert names(plan(tiered, asked=prompt(wishes=wishes))) == ["openai/tiered"]
+    made = plan(tiered, asked=prompt("x" * 8000, wishes=wishes))
+    assert reasons(made) == {"openai/tiered": Exclusion.MAX_PRICE}
 
 
 @pytest.mark.parametrize(
@@ -192,9 +245,25 @@ def test_a_candidate_is_left_out_with_its_reason(left_out, changes, expected):
     assert reasons(made) == {"groq/llama": expected}
 
 
+REFUSED_PARAMETERS = frozenset(
+    {
+        "function_call",
+        "logit_bias",
+        "logprobs",
+        "modalities",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "stream_options",
+        "top_logprobs",
+        "user",
+        "verbosity",
+        "web_search_options",
+    }
+)
 PICKY = replace(
     candidate("groq/llama"),
-    provider=replace(candidate("groq/llama").provider, refused_parameters=frozenset({"logit_bias", "stream_options"})),
+    provider=replace(candidate("groq/llama").provider, refused_parameters=REFUSED_PARAMETERS),
 )
 
 
@@ -204,6 +273,13 @@ PICKY = replace(
         (prompt(fields={"logit_bias": {"1": -100}}), {"logit_bias"}),
         (prompt(stream_options={"include_obfuscation": True}), {"stream_options"}),
         (prompt(fields={"logit_bias": {}}), None),
+        (prompt(fields={"web_search_options": {}}), {"web_search_options"}),
+        (prompt(fields={"top_logprobs": 0, "logprobs": False}), None),
+        (prompt(fields={"top_logprobs": 1}), {"top_logprobs"}),
+        (prompt(fields={"modalities": ["text"], "service_tier": "auto", "verbosity": "medium", "user": ""}), None),
+        (prompt(fields={"modalities": ["text", "audio"]}), {"modalities"}),
+        (prompt(fields={"service_tier": "flex"}), {"service_tier"}),
+        (prompt(fields={"function_call": "none", "safety_identifier": "", "store": False}), None),
         (prompt(fields={"logit_bias": None, "seed": 0}), None),
         (prompt(stream_options={"include_obfuscation": False}), None),
     ],

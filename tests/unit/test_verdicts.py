@@ -51,6 +51,13 @@ def test_the_attempts_decide_on_the_error(outcomes, code):
     assert verdict(*outcomes).code == code
 
 
+@pytest.mark.parametrize("held_in", ["prompt", "messages"])
+def test_a_prompt_that_is_too_long_is_named_as_its_door_calls_it(held_in):
+    tried = [attempt(FIRST.name, Outcome.CONTEXT_LENGTH)]
+    told = verdicts.error(Plan((Place(FIRST, None, ""),), ()), tried, now=NOW, in_time=True, held_in=held_in)
+    assert (told.code, told.param) == ("context_length_exceeded", held_in)
+
+
 def test_a_parameter_that_nobody_takes_is_named():
     left_out = Excluded(FIRST, Exclusion.LACKS_FEATURE, lacking=frozenset({"logit_bias", Feature.TOOLS}))
     told = verdict(excluded=[left_out])

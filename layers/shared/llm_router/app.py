@@ -104,7 +104,7 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         is_chat = isinstance(value, dict) and "messages" in value
         body = http_requests.parsed(value, ChatRequest) if is_chat else http_requests.parsed(value, GenerateRequest)
         prompt = body.as_prompt()
-        deadline = _streaming_deadline(request.scope) if is_chat else _buffered_deadline(request.scope, doors)
+        deadline = _chats_deadline(request.scope) if is_chat else _buffered_deadline(request.scope, doors)
         fitted, plan = await doors.dispatcher.plan(prompt, deadline=deadline)
         return http_responses.estimated(prompt, fitted, plan)
 
@@ -112,6 +112,11 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
 def _buffered_deadline(scope: Scope, doors: Doors) -> Deadline:
     limit_s = deadlines.limit_s(scope, most_s=doors.gateway_timeout_s)
     return Deadline(default_s=limit_s, limit_s=limit_s)
+
+
+def _chats_deadline(scope: Scope) -> Deadline:
+    """What a chat would have at its own door, whose function has more time than the one that tells of it."""
+    return Deadline(STREAMING_TIMEOUT_S, limit_s=deadlines.asked_s(scope, most_s=STREAMING_TIMEOUT_AT_MOST_S))
 
 
 def _streaming_deadline(scope: Scope) -> Deadline:

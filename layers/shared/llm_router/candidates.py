@@ -203,7 +203,8 @@ class Route:
 
     `timeout_s` is for the whole request; None leaves it to the door, as does `delivery`. `baseline` is the candidate
     that would have been asked without a router: savings are counted against it. `max_prompt_tokens` is what `trim`
-    makes a prompt fit; None leaves that to the models' context windows.
+    makes a prompt fit; None leaves that to the models' context windows. `parts` are the routes that it was
+    made of, each the fallback of the one before; empty where it is one by itself.
     """
 
     name: str
@@ -216,6 +217,7 @@ class Route:
     baseline: Candidate | None = None
     optimize: Optimize = Optimize.OFF
     max_prompt_tokens: int | None = None
+    parts: tuple[Route, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +243,9 @@ class Configuration:
 
 
 def combined(routes: Sequence[Route]) -> Route:
-    """One route of several, each the fallback of the one before: all candidates once, in that order."""
+    """One route of several, each the fallback of the one before: all candidates once; for the rest the first one."""
     first = routes[0]
     if len(routes) == 1:
         return first
     candidates = {candidate.name: candidate for route in routes for candidate in route.candidates}
-    return replace(first, candidates=tuple(candidates.values()), strategy=Strategy.PRIORITY)
+    return replace(first, candidates=tuple(candidates.values()), parts=tuple(routes))

@@ -47,6 +47,11 @@ OURS = frozenset(
 )
 """Fields that do not go upstream as they came."""
 
+GRANTED: Mapping[str, object] = {"route": "fallback", "usage": {"include": True}}
+"""What OpenRouter's users ask for and get here without asking; other providers need not know the fields.
+https://openrouter.ai/docs/api-reference/parameters
+"""
+
 
 def _form(content: object) -> str | None:
     if isinstance(content, str):
@@ -106,11 +111,13 @@ class ChatRequest(BaseModel):
         if any(found.role == "user" for found in self.messages) and not _has_content(_last_of_the_user(self.messages)):
             raise InvalidRequestError("The last user message in messages must not be empty.", param="messages")
         fields = self.model_dump(exclude_unset=True, exclude=set(OURS))
+        fields = {name: value for name, value in fields.items() if name not in GRANTED or value != GRANTED[name]}
         if fields.get("store"):
             fields["metadata"] = self.metadata
         messages = tuple(found.model_dump(exclude_unset=True) for found in self.messages)
         return Prompt(
             messages=messages,
+            held_in="messages",
             models=self._models(),
             max_tokens=self.max_completion_tokens or self.max_tokens,
             output_cap_parameter="max_completion_tokens" if self.max_completion_tokens else "max_tokens",

@@ -25,9 +25,13 @@ ASKED = "x-router-timeout-s"
 
 def limit_s(scope: Scope, *, most_s: float) -> float:
     """The smallest of what is left and what the caller asks for. Raises InvalidRequestError."""
-    left_s = remaining_s(scope, most_s=most_s)
+    return asked_s(scope, most_s=remaining_s(scope, most_s=most_s))
+
+
+def asked_s(scope: Scope, *, most_s: float) -> float:
+    """What the caller asks for, within what may be had. Raises InvalidRequestError."""
     asked = dict(scope["headers"]).get(ASKED.encode())
-    return left_s if asked is None else min(left_s, _asked_s(asked))
+    return most_s if asked is None else min(most_s, _asked_s(asked))
 
 
 def remaining_s(scope: Scope, *, most_s: float) -> float:

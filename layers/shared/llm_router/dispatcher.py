@@ -139,9 +139,10 @@ class Dispatcher:
 
     def _route(self, prompt: Prompt) -> Route:
         found = [self.configuration.route(model) for model in prompt.models]
-        for model, route in zip(prompt.models, found, strict=True):
+        for at, (model, route) in enumerate(zip(prompt.models, found, strict=True)):
             if route is None:
-                raise InvalidRequestError(_unknown_route(model, self.configuration), param="model")
+                param = "models" if at else "model"
+                raise InvalidRequestError(_unknown_route(model, self.configuration), param=param)
         return combined([route for route in found if route])
 
     def _new_record(self, request: Request, key_id: str, now: datetime) -> UsageRecord:
@@ -212,7 +213,9 @@ class Dispatcher:
         in_time = self._remaining_s(request) >= failover.SHORTEST_ATTEMPT_S
         if trial.has_shown:
             return verdicts.broken(attempts[-1], in_time=in_time)
-        return verdicts.error(request.plan, attempts, now=self.clock.now(), in_time=in_time)
+        return verdicts.error(
+            request.plan, attempts, now=self.clock.now(), in_time=in_time, held_in=request.prompt.held_in
+        )
 
     def _whole(self, request: Request, record: UsageRecord, trial: Trial) -> Answer:
         served = record.attempts[-1]

@@ -146,7 +146,7 @@ def _trimmed(prompt: Prompt, limit: Limit, before: int, count: Count) -> Fitted:
     beside = prompt_sizes.beside_messages(prompt, count)
     found = optimization.trim(prompt.messages, limit=limit.tokens - beside, count=count)
     if found is None:
-        raise PromptTooLongError(limit.refusal(before), param="prompt")
+        raise PromptTooLongError(limit.refusal(before), param=prompt.held_in)
     is_estimated = prompt.counted_tokens is None
     after = found.tokens + beside
     sent = replace(prompt, messages=found.messages, counted_tokens=None if is_estimated else after)

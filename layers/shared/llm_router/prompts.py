@@ -31,8 +31,24 @@ MEASURED = frozenset({*IMAGES, "text", "refusal", "thinking", "input_audio"})
 BESIDE_MESSAGES = ("tools", "response_format", "functions")
 """Fields of a request that count as a part of its prompt."""
 
-NOTHING_ASKED = (("logprobs", False), ("store", False))
-"""What a field says by default."""
+NOTHING_ASKED: Mapping[str, tuple[object, ...]] = {
+    "function_call": ("none", "auto"),
+    "functions": ([],),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "modalities": (["text"],),
+    "safety_identifier": ("",),
+    "service_tier": ("auto", "default"),
+    "stop": ("", []),
+    "store": (False,),
+    "tools": ([],),
+    "top_logprobs": (0,),
+    "user": ("",),
+    "verbosity": ("medium",),
+}
+"""What a field says by default, and null always: a provider that refuses the field is sent none.
+https://platform.openai.com/docs/api-reference/chat/create
+"""
 
 Json = Mapping[str, object]
 
@@ -41,7 +57,8 @@ Json = Mapping[str, object]
 class Wishes:
     """Which providers the caller wants, in the words of OpenRouter's users. Empty means no wish.
 
-    `max_input` and `max_output` are USD per million tokens.
+    `max_input` and `max_output` are USD per million tokens. `across_models` has the candidates of all that `models`
+    names compete; else a fallback stays one.
     """
 
     order: tuple[str, ...] = ()
@@ -50,6 +67,7 @@ class Wishes:
     max_input: Decimal | None = None
     max_output: Decimal | None = None
     allows_fallbacks: bool = True
+    across_models: bool = False
 
 
 NO_WISHES = Wishes()
@@ -62,7 +80,7 @@ class Prompt:
     `messages` are in OpenAI's format; `fields` are all other fields of the request that go upstream as they are.
     `max_tokens` caps each of the `choices` answers; `output_cap_parameter` is how the caller spells that.
     `stream_options` are those that the caller asks of a stream, without usage, which is always asked for.
-    `counted_tokens` is how many it has, where that was counted.
+    `counted_tokens` is how many it has, where that was counted. `held_in` is the field that the caller sent it in.
     """
 
     messages: tuple[Json, ...]
@@ -78,6 +96,7 @@ class Prompt:
     wishes: Wishes = NO_WISHES
     optimize: Optimize | None = None
     counted_tokens: int | None = None
+    held_in: str = "prompt"
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -86,7 +105,7 @@ class Prompt:
         asked = {
             name
             for name, value in self.fields.items()
-            if value not in (None, {}, []) and (name, value) not in NOTHING_ASKED
+            if value is not None and value not in NOTHING_ASKED.get(name, ())
         }
         return frozenset(asked | ({"stream_options"} if any(self.stream_options.values()) else set()))
 

@@ -25,7 +25,6 @@ GRANTED_ANYWAY: dict[str, tuple[object, ...]] = {
     "enforce_distillable_text": (False,),
     "quantizations": ([],),
     "require_parameters": (True, False),  # a parameter is never dropped: whoever refuses it is passed over
-    "partition": ("none",),
 }
 """What says no more than what the router does without being asked."""
 
@@ -44,9 +43,12 @@ class MaxPrice(NullIsAbsent):
 
 
 class Sort(NullIsAbsent):
+    """`partition` is `none` where the models that a request names compete; else each is the fallback of the last."""
+
     model_config = ConfigDict(extra="allow")
 
     by: Literal["price", "latency", "throughput"] | None = None
+    partition: Literal["model", "none"] = "model"
 
 
 def _long_form(sort: object) -> object:
@@ -73,13 +75,19 @@ class ProviderWishes(NullIsAbsent):
         _check(self.sort, "provider.sort")
         _check(self.max_price, "provider.max_price")
         return Wishes(
-            order=tuple(self.order),
-            only=tuple(self.only),
-            ignore=tuple(self.ignore),
+            order=_names(self.order),
+            only=_names(self.only),
+            ignore=_names(self.ignore),
             max_input=self.max_price.prompt,
             max_output=self.max_price.completion,
             allows_fallbacks=self.allow_fallbacks,
+            across_models=self.sort.partition == "none",
         )
+
+
+def _names(said: list[str]) -> tuple[str, ...]:
+    """As the configuration spells them, in small letters alone: `OpenAI` must not be a wish for nobody."""
+    return tuple(name.lower() for name in said)
 
 
 def _check(said: BaseModel, place: str) -> None:

@@ -122,14 +122,13 @@ def plan(prompt: Prompt, route: Route, surroundings: Surroundings) -> Plan:
     excluded = [found for c in route.candidates if (found := _exclusion(c, prompt, surroundings))]
     out = {item.candidate.name for item in excluded}
     able = [candidate for candidate in route.candidates if candidate.name not in out]
-    strategy = prompt.strategy or route.strategy
     if able:
-        places = _ranked(able, prompt, strategy, surroundings)
+        places = _ordered(able, prompt, route, surroundings)
         kept = places if prompt.wishes.allows_fallbacks or prompt.wishes.order else places[:1]
         unwanted = tuple(Excluded(place.candidate, Exclusion.NOT_WANTED) for place in places[len(kept) :])
         return Plan(kept, (*excluded, *unwanted))
     failing = [item.candidate for item in excluded if _may_be_forced(item)]
-    forced = tuple(replace(place, reason=FORCED) for place in _ranked(failing, prompt, strategy, surroundings)[:1])
+    forced = tuple(replace(place, reason=FORCED) for place in _ordered(failing, prompt, route, surroundings)[:1])
     names = {place.candidate.name for place in forced}
     left_out = tuple(item for item in excluded if item.candidate.name not in names)
     return Plan(forced, left_out, is_forced=bool(forced))
@@ -161,10 +160,10 @@ def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings)
     if (missing := _lacking(candidate, prompt)) or _is_unwanted(candidate, prompt.wishes):
         reason = Exclusion.LACKS_FEATURE if missing else Exclusion.NOT_WANTED
         return Excluded(candidate, reason, lacking=missing)
-    if _is_too_dear(candidate, prompt.wishes, surroundings.now):
+    tokens = prompt_tokens(prompt, surroundings.facts.get(candidate.name, UNKNOWN_FACTS))
+    if _is_too_dear(candidate, prompt.wishes, tokens, surroundings.now):
         return Excluded(candidate, Exclusion.MAX_PRICE)
-    facts = surroundings.facts.get(candidate.name, UNKNOWN_FACTS)
-    if candidate.context_window is not None and prompt_tokens(prompt, facts) > candidate.context_window:
+    if candidate.context_window is not None and tokens > candidate.context_window:
         return Excluded(candidate, Exclusion.CONTEXT_WINDOW)
     if (until := health.closed_until(surroundings.now)) is not None:
         is_probed = not health.is_open(surroundings.now)
@@ -200,15 +199,27 @@ def _is_unwanted(candidate: Candidate, wishes: Wishes) -> bool:
     return bool(wishes.order) and not wishes.allows_fallbacks and name not in wishes.order
 
 
-def _is_too_dear(candidate: Candidate, wishes: Wishes, at: datetime) -> bool:
-    """An unknown price may be any price."""
+def _is_too_dear(candidate: Candidate, wishes: Wishes, tokens: int, at: datetime) -> bool:
+    """By what a prompt of its length pays. An unknown price may be any price."""
     if wishes.max_input is None and wishes.max_output is None:
         return False
     if candidate.price is None:
         return True
-    rates = pricing.rates_now(candidate.price, at=at)
+    rates = pricing.rates_at(candidate.price, prompt_tokens=tokens, at=at)
     too_dear_in = wishes.max_input is not None and rates.input > wishes.max_input
     return too_dear_in or (wishes.max_output is not None and rates.output > wishes.max_output)
+
+
+def _ordered(able: Sequence[Candidate], prompt: Prompt, route: Route, surroundings: Surroundings) -> tuple[Place, ...]:
+    """Route by route where there are several: a fallback stays one, whatever wins within a route."""
+    if prompt.wishes.across_models or not route.parts:
+        return _ranked(able, prompt, prompt.strategy or route.strategy, surroundings)
+    left = {candidate.name: candidate for candidate in able}
+    places: list[Place] = []
+    for part in route.parts:
+        mine = [found for candidate in part.candidates if (found := left.pop(candidate.name, None))]
+        places += _ranked(mine, prompt, prompt.strategy or part.strategy, surroundings)
+    return tuple(places)
 
 
 def _ranked(

@@ -22,8 +22,17 @@ from llm_router.routing import THE_REQUESTS_OWN, Excluded, Exclusion, Plan
 from llm_router.usage import Attempt, Outcome
 
 
-def error(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bool) -> RequestError:
-    """`attempts` are all that failed; `in_time` says that the deadline would have allowed another."""
+def error(
+    plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bool, held_in: str = "prompt"
+) -> RequestError:
+    """`attempts` are all that failed; `in_time` says that the deadline would have allowed another. `held_in` is the
+    field that holds the prompt.
+    """
+    found = _of_attempts(plan, attempts, now=now, in_time=in_time)
+    return ContextLengthError(found.message, param=held_in) if isinstance(found, ContextLengthError) else found
+
+
+def _of_attempts(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bool) -> RequestError:
     if not attempts:
         return _no_time_at_all() if plan.places and not in_time else _nothing_able(plan.excluded, now)
     asked = [attempt for attempt in attempts if attempt.outcome is not Outcome.UNSENT]
