@@ -27,7 +27,7 @@ from llm_router.usage import UsageRecord
 from streaming_provider import Script, StreamingProvider, StreamingServer
 
 COMES_TO_BE_WITHIN_S = 30.0
-PRICES = {"first": (0.05, 0.1), "second": (5, 10), "third": (50, 100)}
+PRICES = {"first": (0.05, 0.1), "groq": (0.05, 0.1), "second": (5, 10), "third": (50, 100)}
 """USD per million tokens: the first named is the cheapest."""
 
 

@@ -18,7 +18,7 @@ REASONING_S = {"first_token_timeout_s": 60, "idle_timeout_s": 30}
 """How long a model that reasons may be silent before its first token and between two: it thinks where others stall, and
 many hosts send nothing of it. The route's deadline still holds."""
 
-KEPT = ("context_window", "max_output_tokens", "lacks")
+KEPT = ("context_window", "max_output_tokens")
 
 Row = dict[str, Any]
 Rows = Mapping[str, Mapping[str, Row | str]]
@@ -52,5 +52,7 @@ def _complete(row: Row, line: Mapping[str, Any]) -> None:
     for name in KEPT:
         if name in line:
             row.setdefault(name, line[name])
+    if lacks := [*row.get("lacks", ()), *line.get("lacks", ())]:
+        row["lacks"] = list(dict.fromkeys(lacks))
     if line.get("reasons"):
         row.update(REASONING_S)

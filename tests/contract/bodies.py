@@ -81,6 +81,11 @@ def error(code=None, *, kind="invalid_request_error", param=None, **beside):
     return {"error": {"message": "Words of the provider.", "type": kind, "param": param, "code": code, **beside}}
 
 
+def wordy(message):
+    """An error that names no field."""
+    return {"error": {"message": message, "type": "invalid_request_error"}}
+
+
 def mistral_detail(kind, *place):
     """What Mistral finds wrong, and where, in FastAPI's words."""
     detail = [{"type": kind, "loc": list(place), "msg": "Words of the provider.", "input": True}]
@@ -777,6 +782,21 @@ NOT_WHOLE = [
         for reason in ("SAFETY", "RECITATION", "content_filter: PROHIBITED_CONTENT", "sensitive")
     ),
     Body("a redirect", b"", Reading(Outcome.MALFORMED), "a base_url that moved", status=302, basis=Basis.ASSUMED),
+    # The model's answer, in another form than was asked for.
+    Body(
+        "groq, a call that is none",
+        error("tool_use_failed", failed_generation='{"name": "weather"'),
+        Reading(Outcome.UNSUITED, may_be_billed=True, arrived_bytes=18),
+        "https://console.groq.com/docs/tool-use",
+        status=400,
+    ),
+    Body(
+        "groq, JSON that is none",
+        error("json_validate_failed", failed_generation=""),
+        Reading(Outcome.UNSUITED, may_be_billed=True),
+        "https://console.groq.com/docs/text-chat",
+        status=400,
+    ),
 ]
 
 PLAIN_GROQ_ERROR = {"error": {"message": "Words of the provider.", "type": "invalid_request_error"}}
@@ -1353,6 +1373,30 @@ REFUSALS = [
         status=402,
         basis=Basis.ASSUMED,
         dialect="openrouter",
+    ),
+    Body(
+        "groq, a schema and a stream",
+        wordy("Streaming and tool use are not currently supported with Structured Outputs."),
+        Reading(Outcome.STREAM_REFUSED),
+        "the words of https://console.groq.com/docs/structured-outputs, which does not show the error",
+        status=400,
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "groq, JSON mode and a stream",
+        wordy("response_format` does not support streaming"),
+        Reading(Outcome.STREAM_REFUSED),
+        "reported at https://github.com/BerriAI/litellm/issues/4804",
+        status=400,
+        basis=Basis.ASSUMED,
+    ),
+    Body(
+        "a stream that is mentioned",
+        wordy("The stream of tokens is too long. It may not have more than 5."),
+        BAD_REQUEST,
+        "prudence: it takes one sentence to refuse a stream",
+        status=400,
+        basis=Basis.ASSUMED,
     ),
     # The content.
     Body(

@@ -15,7 +15,7 @@ from llm_router.adapters import openai
 from llm_router.upstream import Asked, UpstreamResponse
 from llm_router.usage import Outcome
 
-ASSUMED = 99
+ASSUMED = 102
 GAPS = 0
 
 
@@ -25,7 +25,7 @@ def response(body):
 
 
 def read(body):
-    return openai.read(response(body), now=NOW, asked=Asked(dialect=body.dialect))
+    return openai.read(response(body), now=NOW, asked=Asked(dialect=body.dialect, is_streamed=True))
 
 
 def with_gaps(bodies):

@@ -8,8 +8,9 @@ from decimal import Decimal
 
 import pytest
 
+from infra.prices import limits
 from llm_router import registry
-from llm_router.candidates import Price, Rates
+from llm_router.candidates import Feature, Price, Rates
 from llm_router.catalogue import CATALOGUE_FILE, Catalogue, Row, age_notice
 
 RATES = {rate.name for rate in fields(Rates)}
@@ -68,6 +69,33 @@ def test_published_prices_are_met_to_the_last_digit(provider, model, rates):
     price = Catalogue().row(provider, model).price
     expected = tuple(None if rate is None else Decimal(rate) for rate in rates)
     assert (price.input, price.cached_input, price.output) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "takes_schemas"),
+    [  # https://console.groq.com/docs/structured-outputs
+        ("openai/gpt-oss-20b", True),
+        ("openai/gpt-oss-120b", True),
+        ("qwen/qwen3.8-27b", True),
+        ("llama-3.1-8b-instant", False),
+        ("llama-3.3-70b-versatile", False),
+        ("qwen/qwen3-32b", False),
+    ],
+)
+def test_it_is_known_which_of_groqs_models_take_schemas(model, takes_schemas):
+    assert (Feature.JSON_SCHEMA not in Catalogue().row("groq", model).lacks) is takes_schemas
+
+
+def test_what_two_lines_say_that_a_model_lacks_is_put_together(tmp_path):
+    file = tmp_path / "limits.json"
+    lines = [
+        {"provider": "p", "models": [pattern], "source": "s", "lacks": lacks}
+        for pattern, lacks in (("one", ["images", "audio"]), ("*", ["audio", "json_schema"]))
+    ]
+    file.write_text(json.dumps({"sources": {"s": {}}, "limits": lines}))
+    models = limits.completed({"p": {"one": {"lacks": ["n"]}, "other": {}}}, file=file)["p"]
+    assert models["one"]["lacks"] == ["n", "images", "audio", "json_schema"]
+    assert models["other"]["lacks"] == ["audio", "json_schema"]
 
 
 def test_a_row_is_its_price_with_source_and_day_and_its_limits(tmp_path):

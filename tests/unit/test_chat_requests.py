@@ -86,6 +86,8 @@ def test_models_are_asked_in_the_order_in_which_they_are_named_and_once(body, mo
         ({"messages": [*HELLO, *saying(IMAGE), *HELLO]}, {Feature.IMAGES}),
         ({"messages": saying(AUDIO)}, {Feature.AUDIO}),
         ({"messages": saying({"type": {}}, {"type": ["text"]}, {"type": None}, IMAGE)}, {Feature.IMAGES}),
+        ({"messages": saying(TEXT, {"type": "file", "file": {"file_id": "f"}})}, {Feature.FILES}),
+        ({"messages": saying({"type": "input_file", "file_id": "f"}, IMAGE)}, {Feature.FILES, Feature.IMAGES}),
         ({"modalities": ["text", "audio"]}, {Feature.AUDIO}),
         ({"modalities": ["text"]}, set()),
         ({"modalities": "audio"}, set()),

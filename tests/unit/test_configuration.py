@@ -155,6 +155,22 @@ def test_a_provider_may_say_which_fields_it_refuses(parse):
     assert groq.provider.refused_parameters >= {"logit_bias", "stream_options", "seed"}
 
 
+@pytest.mark.parametrize(
+    ("provider", "lacks", "files"),
+    [("mine", "[images]", False), ("mine", "[audio]", True), ("openrouter", "[images]", True)],
+)
+def test_a_model_that_sees_no_images_reads_no_files_unless_its_provider_does(parse, provider, lacks, files):
+    """OpenRouter turns them into text."""
+    model = f"{{name: m, price: unknown, lacks: {lacks}}}"
+    (one,) = parse(f"""
+        providers:
+          - name: {provider}
+            base_url: https://mine.example/v1
+            models: [{model}]
+        """).candidates
+    assert (Feature.FILES not in one.lacks) is files
+
+
 @pytest.mark.parametrize("refused", ["model", "messages", "max_tokens", "7", "Key", "{a: b}"])
 def test_what_every_request_needs_cannot_be_refused(only_problem, refused):
     text = f"base_url: https://mine.example/v1\nrefuses: [{refused}]\nmodels: [{{name: m, price: unknown}}]"

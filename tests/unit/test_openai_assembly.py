@@ -67,6 +67,16 @@ def test_content_is_joined_and_the_frame_is_kept():
     }
 
 
+def test_what_belongs_to_a_stream_alone_is_no_field_of_the_completion():
+    """OpenAI pads each chunk, and a ping may be an event like others."""
+    found = assembled(
+        json.dumps({"type": "ping"}).encode(),
+        chunk(delta(content="Hello."), obfuscation="x7Jk"),
+        chunk(delta(finish_reason="stop"), obfuscation="p"),
+    )
+    assert body(found).keys() == {"id", "object", "created", "model", "choices"}
+
+
 def test_tool_calls_grow_side_by_side():
     def call(index, **parts):
         return delta(tool_calls=[{"index": index, **parts}])

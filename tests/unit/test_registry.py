@@ -32,7 +32,12 @@ def test_a_second_format_is_known_by_its_address_alone():
 
 def test_groq_is_spared_the_parameters_it_refuses():
     assert registry.PROVIDERS["groq"].refused_parameters == {"logit_bias", "logprobs", "top_logprobs"}
-    assert registry.PROVIDERS["groq"].lacks == {Feature.LOGPROBS, Feature.SEVERAL_CHOICES}
+    assert registry.PROVIDERS["groq"].lacks == {Feature.LOGPROBS, Feature.SEVERAL_CHOICES, Feature.FILES}
+
+
+def test_ollama_is_not_asked_for_what_it_takes_no_notice_of():
+    assert registry.PROVIDERS["ollama"].refused_parameters == {"logit_bias"}
+    assert registry.PROVIDERS["ollama"].lacks == {Feature.SEVERAL_CHOICES, Feature.FILES}
 
 
 def test_openai_has_its_own_name_for_the_output_cap():

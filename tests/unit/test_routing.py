@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from builders import KEYLESS, NOW, candidate, price, prompt, route
 from llm_router import routing
-from llm_router.candidates import Price, Rates, Strategy, Tier, combined
+from llm_router.candidates import Feature, Price, Rates, Strategy, Tier, combined
 from llm_router.health import Health, OpenReason
 from llm_router.prompts import Wishes
 from llm_router.routing import TYPICAL_COMPLETION_TOKENS, Exclusion, Facts, Surroundings
@@ -30,7 +30,17 @@ def opened(reason, until=LATER):
 FAILING, LIMITED, REFUSED = (opened(reason) for reason in OpenReason)
 
 
-def plan(*candidates, asked=None, keys=None, health=None, facts=None, time_s=None, switched_off=(), **of_route):
+def plan(
+    *candidates,
+    asked=None,
+    keys=None,
+    health=None,
+    facts=None,
+    time_s=None,
+    switched_off=(),
+    found_lacking=None,
+    **of_route,
+):
     found = route(*candidates, **of_route)
     surroundings = Surroundings(
         now=NOW,
@@ -39,6 +49,7 @@ def plan(*candidates, asked=None, keys=None, health=None, facts=None, time_s=Non
         health=health or {},
         facts=facts or {},
         time_s=time_s,
+        found_lacking=found_lacking or {},
     )
     return routing.plan(asked or prompt(), found, surroundings)
 
@@ -288,6 +299,32 @@ def test_who_refuses_a_parameter_that_asks_for_something_is_left_out(asked, lack
     made = plan(PICKY, candidate("openai/gpt"), asked=asked)
     assert [item.lacking for item in made.excluded] == ([lacking] if lacking else [])
     assert all(item.exclusion is Exclusion.LACKS_FEATURE for item in made.excluded)
+
+
+TOGETHER = frozenset({Feature.TOOLS, Feature.JSON_SCHEMA})
+
+
+@pytest.mark.parametrize(
+    ("needs", "lacking"),
+    [
+        (TOGETHER, TOGETHER),
+        (TOGETHER | {Feature.IMAGES}, TOGETHER),
+        ({Feature.TOOLS}, None),
+        ({Feature.JSON_SCHEMA, Feature.IMAGES}, None),
+    ],
+)
+def test_who_does_two_things_but_not_together_is_left_out_where_both_are_needed(needs, lacking):
+    one = candidate("groq/llama")
+    one = replace(one, provider=replace(one.provider, apart=(TOGETHER,)))
+    made = plan(one, candidate("openai/gpt"), asked=prompt(needs=frozenset(needs)))
+    assert [item.lacking for item in made.excluded] == ([lacking] if lacking else [])
+
+
+@pytest.mark.parametrize("needs", [{Feature.SEVERAL_CHOICES}, {Feature.TOOLS}, set()])
+def test_what_a_candidate_turned_out_to_lack_leaves_it_out_where_it_is_needed(needs):
+    found = {"groq/llama": frozenset({Feature.SEVERAL_CHOICES})}
+    made = plan(CHEAP, DEAR, asked=prompt(needs=frozenset(needs)), found_lacking=found)
+    assert ("groq/llama" in names(made)) is (Feature.SEVERAL_CHOICES not in needs)
 
 
 def test_a_candidate_that_needs_no_key_is_not_left_out_for_having_none():

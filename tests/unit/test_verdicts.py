@@ -45,6 +45,11 @@ def verdict(*outcomes, excluded=(), in_time=True, places=(FIRST, SECOND), **of_a
         ((Outcome.UNSENT, REFUSED), "invalid_request"),
         ((Outcome.UNSENT, LIMITED), "no_provider_available"),
         ((Outcome.UNSENT, UNSUITED), "invalid_request"),
+        ((Outcome.STREAM_REFUSED, REFUSED), "invalid_request"),
+        ((Outcome.STREAM_REFUSED, Outcome.CONTEXT_LENGTH), "context_length_exceeded"),
+        ((Outcome.STREAM_REFUSED, LIMITED), "no_provider_available"),
+        ((Outcome.STREAM_REFUSED, UNSUITED), "invalid_request"),
+        ((Outcome.STREAM_REFUSED, Outcome.STREAM_REFUSED), "all_providers_failed"),
     ],
 )
 def test_the_attempts_decide_on_the_error(outcomes, code):

@@ -126,7 +126,8 @@ class Provider:
     `refused_parameters` are request fields that this provider answers with a 400, though its format is OpenAI's;
     `output_cap_parameter` is its name for the limit on the answer's tokens, None where it gets the caller's.
     `reports_cost` says that the usage it reports carries what it charged. `dialect` names its words for errors, where
-    nothing but words tells them.
+    nothing but words tells them. `unstreamed_for` are features with which it streams no answer, `apart` those of which
+    it does each, but not all in one request.
     """
 
     name: str
@@ -137,6 +138,8 @@ class Provider:
     refused_parameters: frozenset[str] = frozenset()
     reports_cost: bool = False
     dialect: str = ""
+    unstreamed_for: frozenset[Feature] = frozenset()
+    apart: tuple[frozenset[Feature], ...] = ()
 
 
 class Feature(StrEnum):
@@ -147,6 +150,7 @@ class Feature(StrEnum):
     JSON_SCHEMA = "json_schema"
     IMAGES = "images"
     AUDIO = "audio"
+    FILES = "files"
     SEVERAL_CHOICES = "n"
     LOGPROBS = "logprobs"
 
@@ -170,6 +174,11 @@ class Candidate:
     @property
     def name(self) -> str:
         return f"{self.provider.name}/{self.model}"
+
+    def lacking(self, needs: frozenset[Feature]) -> frozenset[Feature]:
+        """Of what a request needs: what the model can't do, and what its provider does not do together."""
+        together = (features for features in self.provider.apart if features <= needs)
+        return (self.lacks & needs).union(*together)
 
 
 class Strategy(StrEnum):

@@ -168,6 +168,8 @@ def _needs(fields: Mapping[str, Any], messages: tuple[Mapping[str, Any], ...]) -
     kinds = {kind for found in messages for part in _parts(found) if isinstance(kind := part.get("type"), str)}
     if kinds & {"image_url", "input_image", "image"}:
         yield Feature.IMAGES
+    if kinds & {"file", "input_file"}:
+        yield Feature.FILES
     modalities = fields.get("modalities")
     if "input_audio" in kinds or (isinstance(modalities, list) and "audio" in modalities):
         yield Feature.AUDIO

@@ -83,7 +83,7 @@ class ModelReader:
                 max_output_tokens=row.max_output_tokens if row else None,
                 first_token_timeout_s=self._first_token_timeout_s(row),
                 idle_timeout_s=_idle_timeout_s(row),
-                lacks=self.ways.lacks | (row.lacks if row else frozenset()),
+                lacks=self._in_all(row.lacks if row else frozenset()),
             )
         )
 
@@ -112,7 +112,7 @@ class ModelReader:
             max_output_tokens=output or (row.max_output_tokens if row else None),
             first_token_timeout_s=section.seconds("first_token_timeout_s", default=self._first_token_timeout_s(row)),
             idle_timeout_s=section.seconds("idle_timeout_s", default=_idle_timeout_s(row)),
-            lacks=self.ways.lacks | self._lacks(section, row),
+            lacks=self._in_all(self._lacks(section, row)),
         )
 
     def _first_token_timeout_s(self, row: Row | None) -> float:
@@ -133,6 +133,13 @@ class ModelReader:
                 place = f"{section.place_of('lacks')}[{index}]"
                 section.report.problem(place, f"is unknown; write {expected}", line=value.line)
         return frozenset(found)
+
+    def _in_all(self, lacks: frozenset[Feature]) -> frozenset[Feature]:
+        """With what the provider lacks. A file is read by who sees its pages, or by who has it turned into text:
+        https://platform.openai.com/docs/guides/pdf-files
+        """
+        found = self.ways.lacks | lacks
+        return found | {Feature.FILES} if Feature.IMAGES in found and not self.ways.reads_files else found
 
     def _name(self, section: Section, name: str) -> str | None:
         model = section.text(name, expected=_MODEL_NAME)

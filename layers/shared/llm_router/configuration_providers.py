@@ -82,6 +82,8 @@ class _ProviderReader:
             refused_parameters=ways.refused_parameters | self._refuses(),
             reports_cost=ways.reports_cost,
             dialect=ways.dialect,
+            unstreamed_for=ways.unstreamed_for,
+            apart=ways.apart,
         )
         reader = ModelReader(provider, ways, self._key_advice, self._declared, self._catalogue)
         if self._is_short:

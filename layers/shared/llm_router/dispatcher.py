@@ -16,7 +16,7 @@ from aws_lambda_powertools import Logger
 
 from llm_router import billing, cancellation, failover, journal_items, routing, trials, verdicts
 from llm_router.adapters import openai
-from llm_router.candidates import Candidate, Configuration, Feature, Route, combined
+from llm_router.candidates import Candidate, Configuration, Route, combined
 from llm_router.clock import Clock
 from llm_router.errors import (
     AbandonedError,
@@ -27,6 +27,7 @@ from llm_router.errors import (
     StoreError,
 )
 from llm_router.exchange import Exchange, Limits
+from llm_router.experience import Experience
 from llm_router.failover import BreakerEffect, Step
 from llm_router.fitting import Fitted, Fitter
 from llm_router.fleet import Fleet
@@ -71,11 +72,7 @@ class RequestFailedError(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """`memory_mb` is that of the Lambda function that this is, None where it is none.
-
-    What candidates would not have is remembered: `unstreamed` are those that refuse streams, `uncounted` those that
-    refuse to be asked for a stream's usage.
-    """
+    """`memory_mb` is that of the Lambda function that this is, None where it is none."""
 
     configuration: Configuration
     keys: KeyReader
@@ -86,8 +83,7 @@ class Dispatcher:
     clock: Clock
     logger: Logger
     memory_mb: int | None = None
-    unstreamed: set[str] = field(default_factory=set)
-    uncounted: set[str] = field(default_factory=set)
+    experience: Experience = field(default_factory=Experience)
 
     async def answer(self, prompt: Prompt, *, key_id: str, deadline: Deadline, show: ShowTo | None = None) -> Answer:
         """Serve the prompt; raises InvalidRequestError or RequestFailedError.
@@ -135,6 +131,7 @@ class Dispatcher:
             health=fleet.health,
             facts=fleet.facts,
             time_s=time_s,
+            found_lacking=self.experience.lacking,
         )
 
     def _route(self, prompt: Prompt) -> Route:
@@ -203,7 +200,8 @@ class Dispatcher:
         if request.plan.is_forced or any(attempt.candidate == name for attempt in trial.record.attempts):
             return True
         remaining_s = self._remaining_s(request)
-        first_s = self._first_content_s(step.candidate, streamed=self._is_streamed(request, step.candidate))
+        streamed = self.experience.streamed(request.prompt, step.candidate, trial.record.attempts)
+        first_s = self._first_content_s(step.candidate, streamed)
         return await self.fleet.admits(name, lease_s=min(first_s, remaining_s) + LEASE_MARGIN_S)
 
     def _verdict(self, request: Request, trial: Trial, *, abandoned: bool) -> RequestError:
@@ -245,6 +243,7 @@ class Dispatcher:
         await cancellation.to_its_end(opening.written)
         span = billing.Span(began_at, latency_ms)
         attempt = billing.attempt(trial.reading, candidate, prompt=request.prompt, facts=facts, span=span)
+        self.experience.learn(attempt, request.prompt.needs)
         self._note(trial, candidate, attempt, began_at)
         trial.record = replace(trial.record, attempts=(*trial.record.attempts, attempt))
 
@@ -258,7 +257,7 @@ class Dispatcher:
         output_cap: int | None,
     ) -> Reading:
         candidate = step.candidate
-        streamed = self._is_streamed(request, candidate)
+        streamed = self.experience.streamed(request.prompt, candidate, trial.record.attempts)
         key = request.keys.get(candidate.provider.name)
         try:
             upstream = openai.build(
@@ -266,7 +265,7 @@ class Dispatcher:
                 candidate=candidate,
                 key=key,
                 output_cap=output_cap,
-                streamed=self._streamed(request, candidate),
+                streamed=streamed,
             )
         except Exception:  # as below; and nothing of it is the provider's, which was not asked
             self.logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
@@ -274,8 +273,8 @@ class Dispatcher:
         exchange = Exchange(
             transport=self.transport,
             request=upstream,
-            limits=self._limits(request, trial, candidate, streamed=streamed),
-            asked=trials.asked(request.prompt, candidate),
+            limits=self._limits(request, trial, candidate, streamed),
+            asked=trials.asked(request.prompt, candidate, streamed),
             show=trials.shown_by(request, trial, candidate),
             answers=functools.partial(self._tell, trial, candidate, BreakerEffect.ANSWERS, began_at=self.clock.now()),
             fresh=step.fresh,
@@ -288,32 +287,23 @@ class Dispatcher:
         finally:
             trial.has_shown, trial.closing = exchange.has_shown, exchange.closing
 
-    def _limits(self, request: Request, trial: Trial, candidate: Candidate, *, streamed: bool) -> Limits:
+    def _limits(self, request: Request, trial: Trial, candidate: Candidate, streamed: Streamed) -> Limits:
         remaining_s = self._remaining_s(request)
         others = failover.has_more(
             trial.left(request.plan), candidate, route=request.route, attempts=trial.record.attempts
         )
         return Limits(
-            first_content_s=self._first_content_s(candidate, streamed=streamed),
+            first_content_s=self._first_content_s(candidate, streamed),
             one_piece_s=candidate.provider.timeout_s,
             idle_s=candidate.idle_timeout_s,
             before_content_s=failover.turn_s(remaining_s=remaining_s, others_left=others),
             total_s=remaining_s,
         )
 
-    def _is_streamed(self, request: Request, candidate: Candidate) -> bool:
-        refuses = candidate.name in self.unstreamed or "stream" in candidate.provider.refused_parameters
-        return not refuses and Feature.AUDIO not in request.prompt.needs
-
-    def _streamed(self, request: Request, candidate: Candidate) -> Streamed:
-        if not self._is_streamed(request, candidate):
-            return Streamed.NO
-        return Streamed.YES if candidate.name in self.uncounted else Streamed.COUNTED
-
     @staticmethod
-    def _first_content_s(candidate: Candidate, *, streamed: bool) -> float:
+    def _first_content_s(candidate: Candidate, streamed: Streamed) -> float:
         own_s = candidate.provider.timeout_s
-        return min(own_s, candidate.first_token_timeout_s) if streamed else own_s
+        return own_s if streamed is Streamed.NO else min(own_s, candidate.first_token_timeout_s)
 
     async def _write_trying(self, record: UsageRecord) -> None:
         """Where DynamoDB fails the request goes on: settling makes up for it."""
@@ -354,10 +344,7 @@ class Dispatcher:
         self.logger.error("ledger did not answer", event=event, reason=reason, record=text)
 
     def _note(self, trial: Trial, candidate: Candidate, attempt: Attempt, began_at: datetime) -> None:
-        """What this process learns from an attempt, and tells the fleet."""
-        if attempt.outcome is Outcome.STREAM_REFUSED:
-            may_still_stream = attempt.param != "stream" and candidate.name not in self.uncounted
-            (self.uncounted if may_still_stream else self.unstreamed).add(candidate.name)
+        """What the fleet is told of an attempt."""
         rule = failover.RULES[attempt.outcome]
         if rule.says_nothing_yet:  # were a probe's lease given back, another process would probe beside the next try
             return

@@ -20,9 +20,10 @@ _BEARER = Auth(AuthKind.BEARER)
 
 @dataclass(frozen=True, slots=True)
 class KnownProvider:
-    """`refused_parameters` are request fields that the provider answers with a 400; `lacks` is what none of its models
-    can do. `reports_cost` says that its usage carries what it charged, all fees included. `dialect` is its line in
-    `adapters.openai_dialects`.
+    """`refused_parameters` are request fields that the provider answers with a 400, or takes no notice of; `lacks` is
+    what none of its models can do. `reports_cost` says that its usage carries what it charged, all fees included.
+    `dialect` is its line in `adapters.openai_dialects`. `reads_files` says that it turns files into text for models
+    that see no pictures. `unstreamed_for` and `apart` are as in `candidates.Provider`.
     """
 
     base_url: str
@@ -33,21 +34,35 @@ class KnownProvider:
     lacks: frozenset[Feature] = frozenset()
     reports_cost: bool = False
     dialect: str = ""
+    reads_files: bool = False
+    unstreamed_for: frozenset[Feature] = frozenset()
+    apart: tuple[frozenset[Feature], ...] = ()
 
 
 UNKNOWN = KnownProvider("", output_cap_parameter=None)
 """What is taken for granted of a provider that has no row. Its callers know best what it calls the limit."""
 
 PROVIDERS = {
-    "cerebras": KnownProvider("https://api.cerebras.ai/v1"),
-    "deepseek": KnownProvider("https://api.deepseek.com", dialect="deepseek"),
+    # Content is text and images: https://inference-docs.cerebras.ai/capabilities/image-inputs
+    "cerebras": KnownProvider("https://api.cerebras.ai/v1", lacks=frozenset({Feature.FILES})),
+    # Content is text: https://api-docs.deepseek.com/api/create-chat-completion
+    "deepseek": KnownProvider("https://api.deepseek.com", dialect="deepseek", lacks=frozenset({Feature.FILES})),
     "fireworks": KnownProvider("https://api.fireworks.ai/inference/v1", dialect="fireworks"),
     "gemini": KnownProvider("https://generativelanguage.googleapis.com/v1beta/openai", dialect="gemini"),
     "groq": KnownProvider(
         "https://api.groq.com/openai/v1",
         # https://console.groq.com/docs/openai: "Currently Unsupported OpenAI Features"
         refused_parameters=frozenset({"logit_bias", "logprobs", "top_logprobs"}),
-        lacks=frozenset({Feature.LOGPROBS, Feature.SEVERAL_CHOICES}),
+        # Content is text, images and documents of its own form: https://github.com/groq/groq-python (content parts)
+        lacks=frozenset({Feature.LOGPROBS, Feature.SEVERAL_CHOICES, Feature.FILES}),
+        # A schema goes neither with streams nor with tools: https://console.groq.com/docs/structured-outputs. Of JSON
+        # mode https://console.groq.com/docs/text-chat once said that it does not stream, and says nothing of it now;
+        # with tools it is a 400, "json mode cannot be combined with tool/function calling".
+        unstreamed_for=frozenset({Feature.JSON_SCHEMA, Feature.JSON_MODE}),
+        apart=(
+            frozenset({Feature.JSON_SCHEMA, Feature.TOOLS}),
+            frozenset({Feature.JSON_MODE, Feature.TOOLS}),
+        ),
     ),
     "mistral": KnownProvider(
         "https://api.mistral.ai/v1",
@@ -72,17 +87,31 @@ PROVIDERS = {
                 "web_search_options",
             }
         ),
+        # It has `document_url` instead: https://docs.mistral.ai/capabilities/document_ai/document_qna
+        lacks=frozenset({Feature.FILES}),
         dialect="mistral",
     ),
-    # A local server loads a model from disk before its first token.
-    "ollama": KnownProvider("http://localhost:11434/v1", auth=Auth(AuthKind.NONE), first_token_timeout_s=60.0),
+    "ollama": KnownProvider(
+        "http://localhost:11434/v1",
+        auth=Auth(AuthKind.NONE),
+        # A local server loads a model from disk before its first token.
+        first_token_timeout_s=60.0,
+        # https://docs.ollama.com/api/openai-compatibility: what is left unticked is overlooked, and content is text,
+        # images and videos. Its `tool_choice` is unticked too, but most who send it ask for nothing by it.
+        refused_parameters=frozenset({"logit_bias"}),
+        lacks=frozenset({Feature.SEVERAL_CHOICES, Feature.FILES}),
+    ),
     "openai": KnownProvider(
         "https://api.openai.com/v1",
         # Reasoning models refuse `max_tokens`: https://platform.openai.com/docs/api-reference/chat/create
         output_cap_parameter="max_completion_tokens",
     ),
-    # https://openrouter.ai/docs/use-cases/usage-accounting
-    "openrouter": KnownProvider("https://openrouter.ai/api/v1", reports_cost=True, dialect="openrouter"),
+    "openrouter": KnownProvider(
+        "https://openrouter.ai/api/v1",
+        reports_cost=True,  # https://openrouter.ai/docs/use-cases/usage-accounting
+        dialect="openrouter",
+        reads_files=True,  # https://openrouter.ai/docs/guides/overview/multimodal/pdfs
+    ),
     "together": KnownProvider("https://api.together.ai/v1", dialect="together"),
     # https://docs.x.ai/developers/cost-tracking
     "xai": KnownProvider("https://api.x.ai/v1", reports_cost=True, dialect="xai"),

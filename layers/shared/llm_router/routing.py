@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from llm_router import pricing
-from llm_router.candidates import Candidate, Provider, Route, Strategy
+from llm_router.candidates import Candidate, Feature, Provider, Route, Strategy
 from llm_router.health import HEALTHY, Health, OpenReason
 from llm_router.prompts import Prompt, Wishes
 from llm_router.usage import TokenUsage
@@ -63,7 +63,8 @@ UNKNOWN_FACTS = Facts()
 class Surroundings:
     """All that a plan depends on beside the request: the time, keys at hand, switches, breakers, facts of the fleet.
 
-    `time_s` is how long the request may take; None where nobody waits.
+    `time_s` is how long the request may take; None where nobody waits. `found_lacking` is what candidates turned out
+    not to do.
     """
 
     now: datetime
@@ -72,6 +73,7 @@ class Surroundings:
     health: Mapping[str, Health] = field(default_factory=dict)
     facts: Mapping[str, Facts] = field(default_factory=dict)
     time_s: float | None = None
+    found_lacking: Mapping[str, frozenset[Feature]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def _exclusion(candidate: Candidate, prompt: Prompt, surroundings: Surroundings)
     health = surroundings.health.get(candidate.name, HEALTHY)
     if reason := _provider_exclusion(candidate.provider, surroundings):
         return Excluded(candidate, reason)
-    if (missing := _lacking(candidate, prompt)) or _is_unwanted(candidate, prompt.wishes):
+    if (missing := _lacking(candidate, prompt, surroundings)) or _is_unwanted(candidate, prompt.wishes):
         reason = Exclusion.LACKS_FEATURE if missing else Exclusion.NOT_WANTED
         return Excluded(candidate, reason, lacking=missing)
     tokens = prompt_tokens(prompt, surroundings.facts.get(candidate.name, UNKNOWN_FACTS))
@@ -180,9 +182,10 @@ def _may_be_forced(item: Excluded) -> bool:
     return item.open_reason is OpenReason.RATE_LIMITED and item.is_probed
 
 
-def _lacking(candidate: Candidate, prompt: Prompt) -> frozenset[str]:
+def _lacking(candidate: Candidate, prompt: Prompt, surroundings: Surroundings) -> frozenset[str]:
     """A parameter that the provider refuses is not dropped: somebody else may take it."""
-    return (candidate.lacks & prompt.needs) | (candidate.provider.refused_parameters & prompt.parameters)
+    found = surroundings.found_lacking.get(candidate.name, frozenset()) & prompt.needs
+    return candidate.lacking(prompt.needs) | found | (candidate.provider.refused_parameters & prompt.parameters)
 
 
 def _provider_exclusion(provider: Provider, surroundings: Surroundings) -> Exclusion | None:

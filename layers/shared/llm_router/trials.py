@@ -12,7 +12,7 @@ from llm_router.clock import Clock
 from llm_router.exchange import Show
 from llm_router.fitting import Fitted
 from llm_router.prompts import Prompt
-from llm_router.upstream import Asked, Reading
+from llm_router.upstream import Asked, Reading, Streamed
 from llm_router.usage import Attempt, UsageRecord
 
 
@@ -99,10 +99,15 @@ class Opening:
         self.waited_s += self.clock.monotonic_s() - started_s
 
 
-def asked(prompt: Prompt, candidate: Candidate) -> Asked:
+def asked(prompt: Prompt, candidate: Candidate, streamed: Streamed) -> Asked:
     """What an answer must have to be whole."""
     with_calls = bool({Feature.TOOLS, Feature.AUDIO} & prompt.needs)
-    return Asked(prompt.choices, with_calls=with_calls, dialect=candidate.provider.dialect)
+    return Asked(
+        prompt.choices,
+        with_calls=with_calls,
+        dialect=candidate.provider.dialect,
+        is_streamed=streamed is not Streamed.NO,
+    )
 
 
 def candidate_served(request: Request, record: UsageRecord) -> Candidate | None:

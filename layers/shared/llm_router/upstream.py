@@ -38,12 +38,14 @@ class Streamed(Enum):
 class Asked:
     """What an answer must have to be whole: so many choices; calls are an answer where something could be called.
 
-    `dialect` is that of whom was asked, empty where errors are told by status and code.
+    `dialect` is that of whom was asked, empty where errors are told by status and code. `is_streamed` says that the
+    answer was asked for as a stream.
     """
 
     choices: int = 1
     with_calls: bool = False
     dialect: str = ""
+    is_streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

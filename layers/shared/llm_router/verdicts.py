@@ -35,7 +35,7 @@ def error(
 def _of_attempts(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bool) -> RequestError:
     if not attempts:
         return _no_time_at_all() if plan.places and not in_time else _nothing_able(plan.excluded, now)
-    asked = [attempt for attempt in attempts if attempt.outcome is not Outcome.UNSENT]
+    asked = [attempt for attempt in attempts if attempt.outcome not in (Outcome.UNSENT, Outcome.STREAM_REFUSED)]
     suited = [attempt for attempt in asked if attempt.outcome is not Outcome.UNSUITED]
     if asked and not suited:
         param = asked[0].param
@@ -55,6 +55,8 @@ def broken(attempt: Attempt, *, in_time: bool) -> RequestError:
         return ContentFilterError("The provider's content filter ended this answer in the middle.")
     if attempt.outcome in (Outcome.TIMEOUT, Outcome.OUT_OF_TIME) and not in_time:
         return DeadlineExceededError("The answer was not whole by the request's deadline: raise the route's timeout_s.")
+    if attempt.outcome is Outcome.UNSUITED and attempt.param:
+        return StreamBrokenError(f"The provider's answer is not what {attempt.param} asks for.", param=attempt.param)
     return StreamBrokenError("The provider broke off in the middle of its answer.")
 
 

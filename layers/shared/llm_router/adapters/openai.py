@@ -16,6 +16,9 @@ from llm_router.prompts import Prompt
 from llm_router.upstream import Asked, Reading, Streamed, UpstreamRequest, UpstreamResponse
 from llm_router.usage import Outcome, TokenUsage
 
+CHOICES = "n"
+"""The field that asks for several choices."""
+
 
 def build(
     prompt: Prompt,
@@ -44,7 +47,7 @@ def build(
 def read(response: UpstreamResponse, *, now: datetime, asked: Asked = Asked()) -> Reading:  # noqa: B008  # frozen
     """What the response is: a whole answer, or which failure."""
     if response.status != 200:
-        return openai_errors.read(response, now, dialect=asked.dialect)
+        return openai_errors.read(response, now, asked)
     return judge(openai_json.mapping(openai_json.decoded(response.body)), asked)
 
 
@@ -61,7 +64,7 @@ def judge(body: Mapping[str, object], asked: Asked) -> Reading:
     if not all(_is_whole(part, asked, failed.tokens) for part in parts):
         return failed
     if len(parts) < asked.choices:  # it takes no notice of `n`, and answers whole to whoever asks for one
-        return replace(failed, outcome=Outcome.UNSUITED)
+        return replace(failed, outcome=Outcome.UNSUITED, param=CHOICES)
     if failed.tokens is None:  # what can't be true is not handed on either
         body = {name: value for name, value in body.items() if name != "usage"}
     model = body.get("model")

@@ -19,7 +19,9 @@ SHOWN = ("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "
 HIDDEN = ("usage", "x_groq")
 """Fields of a chunk that no caller is shown: what the request used, and cost, is told at the end."""
 
-_NO_FIELDS = frozenset({"choices", "object", "x_groq"})
+_NO_FIELDS = frozenset({"choices", "object", "x_groq", "obfuscation", "type"})
+"""No fields of a completion: OpenAI's `obfuscation` pads a chunk, `type` is that of an event (`ping`)."""
+
 _NO_REST = frozenset({"index", "delta", "message", "logprobs", "finish_reason"})
 """Perplexity repeats in each chunk, as `message`, all that has come."""
 

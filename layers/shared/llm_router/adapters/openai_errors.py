@@ -11,7 +11,7 @@ from datetime import datetime
 
 from llm_router import retry_after
 from llm_router.adapters import openai_dialects, openai_json
-from llm_router.upstream import Reading, UpstreamResponse
+from llm_router.upstream import Asked, Reading, UpstreamResponse
 from llm_router.usage import Outcome
 
 CODES = {
@@ -33,8 +33,13 @@ CODES = {
     "context_length_exceeded": Outcome.CONTEXT_LENGTH,
     "content_filter": Outcome.CONTENT_FILTER,
     "content_policy_violation": Outcome.CONTENT_FILTER,
+    "tool_use_failed": Outcome.UNSUITED,  # Groq, https://console.groq.com/docs/tool-use
+    "json_validate_failed": Outcome.UNSUITED,  # Groq, https://console.groq.com/docs/structured-outputs
 }
 """What an error's `code` says, whatever its status."""
+
+GENERATED = frozenset({"tool_use_failed", "json_validate_failed"})
+"""Codes of a model that answered, but not in the form that was asked for; `failed_generation` is what it said."""
 
 TOO_MANY = "input_tokens"
 """What vLLM calls the field at fault where a prompt is too long: no request has one of that name."""
@@ -57,22 +62,50 @@ _FIELD_NAME = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
 _STREAMING = frozenset({"stream", "stream_options"})
 """What the router adds to a request by itself, and can do without."""
 
+_NO_STREAM = re.compile(
+    r"\bstream(?:s|ed|ing)?\b[^.]*\b(?:not|unsupported)\b|\b(?:not|cannot|unsupported)\b[^.]*\bstream(?:s|ed|ing)?\b",
+    re.IGNORECASE,
+)
+"""A sentence by which this request may not be streamed, from whoever names no field. Were it about anything else, it
+costs one more refusal."""
 
-def read(response: UpstreamResponse, now: datetime, *, dialect: str = "") -> Reading:
-    """Which failure a response with an error status is; `dialect` names a provider that has words of its own."""
+_READ_OF_A_MESSAGE = 1000
+
+
+def read(response: UpstreamResponse, now: datetime, asked: Asked) -> Reading:
+    """Which failure a response with an error status is."""
     said = openai_json.decoded(response.body)
     body = openai_json.mapping(said[0] if isinstance(said, list) and said else said)  # Gemini's errors come in a list
     error = openai_json.mapping(body.get("error")) or body  # Mistral's stands at the top
-    saying = openai_dialects.meaning(dialect, status=response.status, message=_message(error))
+    saying = openai_dialects.meaning(asked.dialect, status=response.status, message=_message(error))
     param = _param(error) or (saying.param if saying else None)
     outcome = _coded(error) or (saying.outcome if saying else _outcome(response.status, error))
-    if outcome is Outcome.BAD_REQUEST and param and param.partition(".")[0] in _STREAMING:
+    if outcome is Outcome.BAD_REQUEST and _is_about_streams(error, param, asked):
         outcome = Outcome.STREAM_REFUSED
     return Reading(
         outcome,
+        may_be_billed=any(code in GENERATED for code in _codes(error)),
+        arrived_bytes=_generated_bytes(error),
         retry_after_s=retry_after.seconds(response.headers, now=now),
         param=param,
     )
+
+
+def _is_about_streams(error: Mapping[str, object], param: str | None, asked: Asked) -> bool:
+    if param is not None:
+        return param.partition(".")[0] in _STREAMING
+    return asked.is_streamed and bool(_NO_STREAM.search(_message(error)[:_READ_OF_A_MESSAGE]))
+
+
+def _generated_bytes(error: Mapping[str, object]) -> int:
+    said = error.get("failed_generation")
+    return len(said.encode("utf-8", "surrogatepass")) if isinstance(said, str) else 0
+
+
+def broken_by(data: bytes) -> Outcome:
+    """What the event means at which a stream breaks."""
+    error = openai_json.mapping(openai_json.mapping(openai_json.decoded(data)).get("error"))
+    return next((CODES[code] for code in _codes(error) if code in GENERATED), Outcome.MALFORMED)
 
 
 def _param(error: Mapping[str, object]) -> str | None:
@@ -104,7 +137,7 @@ def _message(error: Mapping[str, object]) -> str:
 def _coded(error: Mapping[str, object]) -> Outcome | None:
     if error.get("param") == TOO_MANY:
         return Outcome.CONTEXT_LENGTH
-    return next((CODES[said] for said in _codes(error) if isinstance(said, str) and said in CODES), None)
+    return next((CODES[said] for said in _codes(error) if said in CODES), None)
 
 
 def _outcome(status: int, error: Mapping[str, object]) -> Outcome:
@@ -117,9 +150,8 @@ def _outcome(status: int, error: Mapping[str, object]) -> Outcome:
     return Outcome.OVERLOADED if status >= 500 else Outcome.BAD_REQUEST
 
 
-def _codes(error: Mapping[str, object]) -> Iterator[object]:
+def _codes(error: Mapping[str, object]) -> Iterator[str]:
     """What names the kind of an error, the most exact first; Google's APIs have reasons in a list of details."""
-    yield error.get("code")
-    yield error.get("type")
     details = error.get("details")
-    yield from (openai_json.mapping(detail).get("reason") for detail in (details if isinstance(details, list) else []))
+    reasons = [openai_json.mapping(detail).get("reason") for detail in (details if isinstance(details, list) else [])]
+    yield from (said for said in (error.get("code"), error.get("type"), *reasons) if isinstance(said, str))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from llm_router.adapters import openai
+from llm_router.adapters import openai, openai_errors
 from llm_router.adapters.openai_assembly import Assembly
 from llm_router.adapters.openai_fragments import BrokenStreamError
 from llm_router.sse import Event, EventTooLargeError, Parser
@@ -36,6 +36,7 @@ class StreamReader:
     is_broken: bool = False
     closing: list[bytes] = field(default_factory=list)
     taken: int = 0
+    _broken_by: Outcome = Outcome.MALFORMED
     _held_bytes: int = 0
     _parser: Parser = field(default_factory=Parser)
     _assembly: Assembly = field(default_factory=Assembly)
@@ -70,7 +71,7 @@ class StreamReader:
         is_counted_whole = (is_finished and not is_doubtful) or (self.is_done and not self.is_broken)
         return replace(
             openai.billed(self._assembly.bill(), has_text=is_counted_whole and self.arrived_bytes > 0),
-            outcome=Outcome.MALFORMED if self.is_broken else Outcome.CUT,
+            outcome=self._broken_by if self.is_broken else Outcome.CUT,
             arrived_bytes=self.arrived_bytes,
             is_counted_whole=is_counted_whole,
         )
@@ -84,6 +85,7 @@ class StreamReader:
                 self._take(name, data, shown)
             except BrokenStreamError:
                 self.is_done = self.is_broken = True
+                self._broken_by = openai_errors.broken_by(data)
         return shown
 
     def _take(self, name: bytes, data: bytes, shown: list[bytes]) -> None:
