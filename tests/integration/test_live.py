@@ -486,6 +486,32 @@ def test_a_caller_who_waits_hears_that_the_stream_lives(start, gate, impatient):
     assert (found.text, found.is_done) == ("Hello.", True)
 
 
+def held(gate, script):
+    def after_a_while(wire):
+        gate.pass_through()
+        script(wire)
+
+    return after_a_while
+
+
+@pytest.mark.parametrize("script", [says("Hello."), refuses(503)], ids=["answer", "error"])
+@pytest.mark.parametrize("headers", [{}, VERIFIED], ids=["live", "verified"])
+def test_a_request_has_one_id_though_its_headers_went_out_with_a_comment(
+    capsys, start, gate, impatient, headers, script
+):
+    del impatient
+    router = start(first=held(gate, script))
+    with router.open(headers=headers) as stream:
+        assert stream.next_event() == ": waiting"
+        gate.set()
+        found = stream.rest()
+    record = router.record()
+    assert router.comes_to_rest()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (logged,) = [line["request_id"] for line in lines if line["event"] == "request"]
+    assert found.headers["x-request-id"] == logged == record.request_id == record.position
+
+
 @pytest.mark.parametrize("headers", [{}, VERIFIED], ids=["live", "verified"])
 def test_an_error_after_a_comment_can_only_be_an_event(start, gate, impatient, headers):
     del impatient

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -89,9 +89,18 @@ class Dispatcher:
     unstreamed: set[str] = field(default_factory=set)
     uncounted: set[str] = field(default_factory=set)
 
-    async def answer(self, prompt: Prompt, *, key_id: str, deadline: Deadline, show: ShowTo | None = None) -> Answer:
+    async def answer(
+        self,
+        prompt: Prompt,
+        *,
+        key_id: str,
+        request_id: Callable[[], str],
+        deadline: Deadline,
+        show: ShowTo | None = None,
+    ) -> Answer:
         """Serve the prompt; raises InvalidRequestError or RequestFailedError.
 
+        `request_id` is a position of the ledger's, asked for when the record is made: it should be no older than that.
         `show` gets the events of the answer while it comes; without it nothing leaves before the whole is proven.
         """
         started_s = self.clock.monotonic_s()
@@ -113,7 +122,7 @@ class Dispatcher:
             deadline_s=started_s + time_s,
             show=show,
         )
-        return await self._serve(request, self._new_record(request, key_id, surroundings.now))
+        return await self._serve(request, self._new_record(request, request_id(), key_id, surroundings.now))
 
     async def plan(self, prompt: Prompt, *, deadline: Deadline) -> tuple[Fitted, routing.Plan]:
         """What `answer` would send and try, in which order and why, without doing it. Raises InvalidRequestError."""
@@ -144,11 +153,10 @@ class Dispatcher:
                 raise InvalidRequestError(_unknown_route(model, self.configuration), param="model")
         return combined([route for route in found if route])
 
-    def _new_record(self, request: Request, key_id: str, now: datetime) -> UsageRecord:
-        position = self.ledger.new_position()
+    def _new_record(self, request: Request, request_id: str, key_id: str, now: datetime) -> UsageRecord:
         return UsageRecord(
-            position=position,
-            request_id=position,
+            position=request_id,
+            request_id=request_id,
             state=RecordState.PENDING,
             route=request.prompt.models[0],
             key_id=key_id,
