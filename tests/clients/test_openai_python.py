@@ -313,6 +313,8 @@ def test_usage_and_cost_of_a_stream_come_in_its_last_chunk(router, client):
     assert last.choices == []
     assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (10, 5)
     assert (Decimal(str(last.usage.cost)), last.usage.cost_basis) == (COST, "exact")
+    assert list(last.model_extra["x_router"]) == ["overhead_ms"]
+    assert not any("x_router" in chunk.model_extra for chunk in chunks)
 
 
 def test_a_stream_that_was_not_asked_for_usage_has_no_chunk_without_choices(router, client):
@@ -365,7 +367,7 @@ def test_headers_tell_what_served_and_what_it_cost(router, client):
     response = client.chat.completions.with_raw_response.create(model=played.model, messages=HELLO)
     headers = response.headers
     assert headers["x-router-provider"] == played.provider.name
-    assert headers["x-router-model"] == "served-model"
+    assert headers["x-router-model"] == played.model.partition("/")[2]
     assert Decimal(headers["x-router-cost-usd"]) == COST
     assert headers["x-router-cost-basis"] == "exact"
     assert headers["x-router-attempts"] == "1"

@@ -211,7 +211,7 @@ def _streamed(stream: served_router.Streamed, started_s: float) -> Seen:
         text=stream.text,
         error=stream.error,
         attempts=told.get("attempts", []),
-        cost=stream.usages[-1]["cost"] if stream.usages else None,
+        cost=stream.usages[-1]["cost"] if stream.usages else told.get("x_router", {}).get("cost_usd"),
         is_clean=stream.is_done,
         broke_off=stream.broke_off,
         body="\n".join(stream.data),

@@ -95,13 +95,12 @@ def test_who_may_come_again_is_told_when_and_nobody_else_is_asked_to(results):
 
 
 def test_each_caller_is_told_what_the_ledger_says_it_cost(results):
-    """An error has it in a header, unless its headers have left before it."""
+    """An error has it in a header, or in its event where its headers have left before it."""
 
     def rule(cell, result):
         seen = result.seen
-        if cell.expected.end.startswith(EVENT):
-            return None
-        told = seen.cost if seen.is_clean else Decimal(seen.headers["x-router-cost-usd"])
+        in_body = seen.is_clean or cell.expected.end.startswith(EVENT)
+        told = seen.cost if in_body else Decimal(seen.headers["x-router-cost-usd"])
         return unlike(told, result.record.cost.usd)
 
     assert broken(results, rule) == {}

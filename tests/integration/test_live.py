@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import socket
@@ -16,6 +17,7 @@ import pytest
 import served_router
 from integration.tables import STATE_TABLE
 from llm_router import fleet_items, live
+from llm_router.fitting import Fitter
 from llm_router.fleet_store import FleetStore
 from llm_router.health import Health, OpenReason
 from llm_router.usage import CostBasis, Outcome
@@ -123,6 +125,15 @@ def test_what_is_known_at_the_first_byte_is_in_the_headers_and_the_rest_in_the_l
     *_, last = found.chunks
     assert last["choices"] == []
     assert last["usage"] == {**USAGE, "cost": record.cost.usd, "cost_basis": "exact"}
+    assert list(last["x_router"]) == ["overhead_ms"]
+    assert not any("x_router" in part for part in found.chunks[:-1])
+
+
+@pytest.mark.parametrize("asked", [{}, WITH_USAGE], ids=["plain", "with usage"])
+def test_a_verified_stream_has_all_in_its_headers(start, asked):
+    found = start(first=says("Hello.")).stream(headers=VERIFIED, **asked)
+    assert found.headers["x-router-overhead-ms"].isdigit()
+    assert not any("x_router" in part for part in found.chunks)
 
 
 @pytest.mark.parametrize("headers", [{}, VERIFIED], ids=["live", "verified"])
@@ -288,6 +299,13 @@ def test_many_streams_at_once_are_kept_apart(start):
     assert [stream.text for stream in found] == texts
     assert all(stream.is_done for stream in found)
     assert len(router.records()) == len(texts)
+
+
+@pytest.mark.parametrize("asked", [{}, {"stream": True}, {"stream": True, "headers": VERIFIED}])
+def test_the_header_names_the_candidate_however_the_answer_comes_and_whatever_the_provider_calls_itself(start, asked):
+    answer = start(first=says("Hello.")).ask(**asked)
+    assert (answer.headers["x-router-provider"], answer.headers["x-router-model"]) == ("first", "model")
+    assert '"model":"served-model"' in answer.text
 
 
 # Sizes.
@@ -484,6 +502,80 @@ def test_a_caller_who_waits_hears_that_the_stream_lives(start, gate, impatient):
         gate.set()
         found = stream.rest()
     assert (found.text, found.is_done) == ("Hello.", True)
+
+
+def held(gate, script):
+    def after_a_while(wire):
+        gate.pass_through()
+        script(wire)
+
+    return after_a_while
+
+
+@pytest.mark.parametrize("asked", [{}, WITH_USAGE], ids=["plain", "with usage"])
+@pytest.mark.parametrize("headers", [{}, VERIFIED], ids=["live", "verified"])
+def test_what_headers_that_went_out_with_a_comment_could_not_tell_is_in_the_last_chunk(
+    start, gate, impatient, headers, asked
+):
+    del impatient
+    router = start(first=held(gate, refuses(503)), second=SECOND)
+    with router.open(headers=headers, **asked) as stream:
+        assert stream.next_event() == ": waiting"
+        gate.set()
+        found = stream.rest()
+    assert [name for name in found.headers if name.startswith("x-router")] == []
+    *others, last = found.chunks
+    told = dict(last["x_router"])
+    assert isinstance(told.pop("overhead_ms"), int)
+    assert told == {"provider": "second", "model": "model", "attempts": 2, "reason": "after overloaded"}
+    assert not any("x_router" in part for part in others)
+    assert found.is_done
+
+
+@pytest.mark.parametrize("script", [says("Hello."), refuses(503)], ids=["answer", "error"])
+@pytest.mark.parametrize("headers", [{}, VERIFIED], ids=["live", "verified"])
+def test_a_request_has_one_id_though_its_headers_went_out_with_a_comment(
+    capsys, start, gate, impatient, headers, script
+):
+    del impatient
+    router = start(first=held(gate, script))
+    with router.open(headers=headers) as stream:
+        assert stream.next_event() == ": waiting"
+        gate.set()
+        found = stream.rest()
+    record = router.record()
+    assert router.comes_to_rest()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (logged,) = [line["request_id"] for line in lines if line["event"] == "request"]
+    assert found.headers["x-request-id"] == logged == record.request_id == record.position
+
+
+def test_an_error_event_tells_the_id_and_what_was_paid(start):
+    """As the headers of an error do that has a status."""
+    router = start(first=streams(WORD, with_done=False))
+    found = router.stream()
+    record = router.record()
+    assert found.chunks[-1]["requestId"] == found.headers["x-request-id"] == record.request_id
+    assert found.chunks[-1]["x_router"] == {"cost_basis": "estimated", "cost_usd": record.cost.usd}
+
+
+def test_what_could_not_be_made_to_fit_in_time_is_logged_though_a_comment_went_out(
+    capsys, start, impatient, monkeypatch
+):
+    """An error that no record tells of."""
+    del impatient
+
+    async def fitted(*_):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(Fitter, "fitted", fitted)
+    router = start(first=SECOND)
+    found = router.stream(headers={"x-router-timeout-s": "2"})
+    assert router.comes_to_rest()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (logged,) = [line for line in lines if line["event"] == "request"]
+    assert (found.error["code"], logged["error_code"]) == ("deadline_exceeded", "deadline_exceeded")
+    assert found.chunks[-1]["requestId"] == logged["request_id"] == found.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("headers", [{}, VERIFIED], ids=["live", "verified"])

@@ -125,9 +125,6 @@ class Books:
 
     settled: list = field(default_factory=list)
 
-    def new_position(self):
-        return "position"
-
     def insert(self, record):
         return record
 
@@ -237,7 +234,11 @@ async def asked(case, dispatcher, wires, books):
     seconds = case.time_s + SETTLING_S
     try:
         answer = await dispatcher.answer(
-            prompt(), key_id="anyone", deadline=Deadline(seconds, seconds), show=show if case.live else None
+            prompt(),
+            key_id="anyone",
+            request_id=lambda: "position",
+            deadline=Deadline(seconds, seconds),
+            show=show if case.live else None,
         )
         text, record, is_whole = answer.text, answer.record, True
     except RequestFailedError as failed:

@@ -12,7 +12,7 @@ import pytest
 from aws_lambda_powertools import Logger
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 from llm_router.request_log import RequestLog
@@ -24,6 +24,13 @@ class FaultError(Exception):
 
 def fine(_):
     return PlainTextResponse("fine")
+
+
+def refined(request):
+    """One whose doors have a use for the id."""
+    before = list(DRAWN)
+    ids = [request.state.request_id() for _ in range(2)]
+    return JSONResponse({"before": before, "ids": ids})
 
 
 def fault(_):
@@ -38,20 +45,34 @@ def fault_in_the_middle(_):
     return StreamingResponse(pieces())
 
 
+DRAWN = []
+
+
+def draw():
+    DRAWN.append(f"id-{len(DRAWN) + 1}")
+    return DRAWN[-1]
+
+
 class Router:
     """An app behind the log, and the lines that it has written."""
 
     def __init__(self):
         self._stream = io.StringIO()
         logger = Logger(service=f"test_request_log_{uuid4()}", stream=self._stream)
-        routes = [Route("/fine", fine), Route("/fault", fault), Route("/middle", fault_in_the_middle)]
-        self._app = Starlette(routes=routes, middleware=[Middleware(RequestLog, logger=logger, new_id=lambda: "id-1")])
+        DRAWN.clear()
+        routes = [
+            Route("/fine", fine),
+            Route("/refined", refined),
+            Route("/fault", fault),
+            Route("/middle", fault_in_the_middle),
+        ]
+        self._app = Starlette(routes=routes, middleware=[Middleware(RequestLog, logger=logger, new_id=draw)])
 
-    def get(self, path):
+    def get(self, path, **headers):
         async def asked():
             transport = httpx.ASGITransport(self._app)
             async with httpx.AsyncClient(transport=transport, base_url="http://router") as client:
-                return await client.get(path)
+                return await client.get(path, headers=headers)
 
         return asyncio.run(asked())
 
@@ -71,6 +92,20 @@ def test_an_answer_has_the_id_that_is_logged(router):
     assert answer.headers["x-request-id"] == line["request_id"] == "id-1"
     assert (line["status"], line["path"]) == (200, "/fine")
     assert "error_code" not in line
+
+
+def test_the_id_is_drawn_when_it_is_first_needed_and_once(router):
+    """It says where its record lies and from when it is: drawn while a body still comes, it would be too old for it."""
+    answer = router.get("/refined")
+    (line,) = router.lines
+    assert answer.json() == {"before": [], "ids": ["id-1", "id-1"]}
+    assert answer.headers["x-request-id"] == line["request_id"] == "id-1"
+    assert DRAWN == ["id-1"]
+
+
+def test_each_request_has_an_id_of_its_own_and_none_of_its_callers(router):
+    said = [router.get("/fine", **{"x-request-id": "mine"}).headers["x-request-id"] for _ in range(2)]
+    assert said == ["id-1", "id-2"]
 
 
 def test_a_fault_of_ours_is_answered_in_the_error_shape_with_the_id_that_its_traceback_has(router):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +32,7 @@ from llm_router.live import LiveResponse
 from llm_router.overview import Overview
 from llm_router.prompts import Prompt
 from llm_router.request_log import RequestLog
+from llm_router.trials import Answer, ShowTo
 from llm_router.usage import UsageRecord
 
 DELIVERY_HEADER = "x-router-delivery"
@@ -79,8 +79,8 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         body = await http_requests.read_json(request, GenerateRequest, max_bytes=doors.max_body_bytes)
         _asked_delivery(request)  # of no effect here, where nothing is streamed; a slip is told all the same
         deadline = _buffered_deadline(request.scope, doors)
-        dispatch = functools.partial(doors.dispatcher.answer, body.as_prompt(), key_id=key.key_id, deadline=deadline)
-        answer = await live.in_one_piece(lambda _: dispatch(), request.receive)
+        dispatch = _dispatch(body.as_prompt(), doors, request=request, key=key, deadline=deadline)
+        answer = await live.in_one_piece(dispatch, request.receive)
         request.state.record = answer.record
         return _deliverable(http_responses.generated(answer), answer.record, request.scope)
 
@@ -89,12 +89,12 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         body = await http_requests.read_json(request, ChatRequest, max_bytes=doors.max_body_bytes)
         prompt = body.as_prompt()
         deadline = _streaming_deadline(request.scope)
-        dispatch = functools.partial(doors.dispatcher.answer, prompt, key_id=key.key_id, deadline=deadline)
+        dispatch = _dispatch(prompt, doors, request=request, key=key, deadline=deadline)
         delivery = _asked_delivery(request)
         if body.stream:
             is_live = (delivery or _usual_delivery(prompt, doors.configuration)) is Delivery.LIVE
-            return LiveResponse(lambda show: dispatch(show=show), is_live=is_live, wants_usage=body.wants_usage)
-        answer = await live.in_one_piece(lambda _: dispatch(), request.receive)
+            return LiveResponse(dispatch, is_live=is_live, wants_usage=body.wants_usage)
+        answer = await live.in_one_piece(dispatch, request.receive)
         request.state.record = answer.record
         return _deliverable(http_responses.chat(answer), answer.record, request.scope)
 
@@ -107,6 +107,16 @@ def _open_doors(app: FastAPI, doors: Doors, signed_in: Any) -> None:
         deadline = _chats_deadline(request.scope) if is_chat else _buffered_deadline(request.scope, doors)
         fitted, plan = await doors.dispatcher.plan(prompt, deadline=deadline)
         return http_responses.estimated(prompt, fitted, plan)
+
+
+def _dispatch(prompt: Prompt, doors: Doors, *, request: Request, key: ClientKey, deadline: Deadline) -> live.Dispatch:
+    async def dispatch(show: ShowTo | None) -> Answer:
+        request_id = request.state.request_id
+        return await doors.dispatcher.answer(
+            prompt, key_id=key.key_id, request_id=request_id, deadline=deadline, show=show
+        )
+
+    return dispatch
 
 
 def _buffered_deadline(scope: Scope, doors: Doors) -> Deadline:

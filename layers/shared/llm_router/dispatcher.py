@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -85,9 +85,18 @@ class Dispatcher:
     memory_mb: int | None = None
     experience: Experience = field(default_factory=Experience)
 
-    async def answer(self, prompt: Prompt, *, key_id: str, deadline: Deadline, show: ShowTo | None = None) -> Answer:
+    async def answer(
+        self,
+        prompt: Prompt,
+        *,
+        key_id: str,
+        request_id: Callable[[], str],
+        deadline: Deadline,
+        show: ShowTo | None = None,
+    ) -> Answer:
         """Serve the prompt; raises InvalidRequestError or RequestFailedError.
 
+        `request_id` is a position of the ledger's, asked for when the record is made: it should be no older than that.
         `show` gets the events of the answer while it comes; without it nothing leaves before the whole is proven.
         """
         started_s = self.clock.monotonic_s()
@@ -109,7 +118,7 @@ class Dispatcher:
             deadline_s=started_s + time_s,
             show=show,
         )
-        return await self._serve(request, self._new_record(request, key_id, surroundings.now))
+        return await self._serve(request, self._new_record(request, request_id(), key_id, surroundings.now))
 
     async def plan(self, prompt: Prompt, *, deadline: Deadline) -> tuple[Fitted, routing.Plan]:
         """What `answer` would send and try, in which order and why, without doing it. Raises InvalidRequestError."""
@@ -142,11 +151,10 @@ class Dispatcher:
                 raise InvalidRequestError(_unknown_route(model, self.configuration), param=param)
         return combined([route for route in found if route])
 
-    def _new_record(self, request: Request, key_id: str, now: datetime) -> UsageRecord:
-        position = self.ledger.new_position()
+    def _new_record(self, request: Request, request_id: str, key_id: str, now: datetime) -> UsageRecord:
         return UsageRecord(
-            position=position,
-            request_id=position,
+            position=request_id,
+            request_id=request_id,
             state=RecordState.PENDING,
             route=request.prompt.models[0],
             key_id=key_id,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
+
 from starlette.responses import Response
 
 from llm_router import completions, figures, json_text, prompt_warnings
@@ -17,6 +20,9 @@ LAMBDA_BYTES_AT_MOST = 6_291_556
 
 HEADERS_BYTES_AT_MOST = 10_000
 """What Lambda's answer has beside the body: the router's headers, each of at most 256 characters."""
+
+TOLD_IN_USAGE = ("cost_basis", "cost_usd")
+"""Of what the headers tell: a completion's `usage` has it, the cost as `cost`."""
 
 
 def as_json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -44,7 +50,7 @@ def generated(answer: Answer) -> Response:
         "warnings": prompt_warnings.warnings(record.trimming),
         "attempts": figures.attempt_rows(record.attempts),
     }
-    return as_json(body, headers=answer_headers(answer))
+    return as_json(body, headers=router_headers(answer_facts(answer)))
 
 
 def chat(answer: Answer) -> Response:
@@ -63,13 +69,17 @@ def chat(answer: Answer) -> Response:
         "usage": usage,
         **told(record),
     }
-    return as_json(body, headers=answer_headers(answer))
+    return as_json(body, headers=router_headers(answer_facts(answer)))
 
 
-def told(record: UsageRecord) -> dict[str, object]:
-    """What OpenAI's door says beside a completion: nothing, or the warnings."""
+def told(record: UsageRecord, *, late: Mapping[str, object] | None = None) -> dict[str, object]:
+    """What OpenAI's door says beside a completion: nothing, or the warnings, and what came too `late` for the headers.
+
+    What the completion's `usage` tells is not said twice.
+    """
     warnings = prompt_warnings.warnings(record.trimming)
-    return {"warnings": warnings} if warnings else {}
+    beside = {name: value for name, value in (late or {}).items() if name not in TOLD_IN_USAGE}
+    return {**({"warnings": warnings} if warnings else {}), **_under_own_name(beside)}
 
 
 def estimated(prompt: Prompt, fitted: Fitted, plan: Plan) -> Response:
@@ -112,28 +122,31 @@ def lambda_bytes_at_most(response: Response) -> int:
     return len(body) + body.count(b'"') + body.count(b"\\") + HEADERS_BYTES_AT_MOST
 
 
-def answer_headers(answer: Answer) -> dict[str, str]:
+def answer_facts(answer: Answer) -> dict[str, object]:
+    """What the headers tell of an answer. `model` is the candidate's; what the provider calls it is in the body."""
     served = answer.record.attempts[-1]
-    headers = {
-        **_record_headers(answer.record),
-        "x-router-provider": served.provider,
-        "x-router-model": answer.model,
-        "x-router-reason": answer.reason,
-        "x-router-overhead-ms": str(answer.overhead_ms),
+    return {
+        "provider": served.provider,
+        "model": served.model,
+        "attempts": len(answer.record.attempts),
+        "reason": answer.reason,
+        "overhead_ms": answer.overhead_ms,
+        **_cost_facts(answer.record),
     }
-    return {name: _header_safe(value) for name, value in headers.items()}
 
 
-def served_headers(served: Served) -> dict[str, str]:
-    """What is known at the first content of a live stream; the rest comes in its last chunk."""
-    headers = {
-        "x-request-id": served.request_id,
-        "x-router-provider": served.provider,
-        "x-router-model": served.model,
-        "x-router-attempts": str(served.attempts),
-        "x-router-reason": served.reason,
+def served_facts(served: Served) -> dict[str, object]:
+    """Those that are known at the first content of a live stream; the rest comes in its last chunk."""
+    return {
+        "provider": served.provider,
+        "model": served.model,
+        "attempts": served.attempts,
+        "reason": served.reason,
     }
-    return {name: _header_safe(value) for name, value in headers.items()}
+
+
+def router_headers(facts: Mapping[str, object]) -> dict[str, str]:
+    return {f"x-router-{name.replace('_', '-')}": _header_safe(_text(value)) for name, value in facts.items()}
 
 
 def error_body(error: CallerError, record: UsageRecord | None = None) -> dict[str, object]:
@@ -142,8 +155,15 @@ def error_body(error: CallerError, record: UsageRecord | None = None) -> dict[st
     return {"error": told, **({"attempts": figures.attempt_rows(record.attempts)} if record else {})}
 
 
+def error_event(error: CallerError, record: UsageRecord | None = None, *, request_id: str) -> dict[str, object]:
+    """That of a stream that has begun: with what the headers tell of an error that has a status."""
+    paid = _cost_facts(record) if record else {}
+    return {**error_body(error, record), "requestId": request_id, **_under_own_name(paid)}
+
+
 def failed(error: CallerError, record: UsageRecord | None = None) -> Response:
-    headers = _record_headers(record) if record else {}
+    facts = {"attempts": len(record.attempts), **_cost_facts(record)} if record else {}
+    headers = router_headers(facts)
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
     if error.should_retry is not None:
@@ -151,14 +171,18 @@ def failed(error: CallerError, record: UsageRecord | None = None) -> Response:
     return as_json(error_body(error, record), status=error.status, headers=headers)
 
 
-def _record_headers(record: UsageRecord) -> dict[str, str]:
+def _cost_facts(record: UsageRecord) -> dict[str, object]:
     usd = record.cost.usd
-    return {
-        "x-request-id": record.request_id,
-        "x-router-attempts": str(len(record.attempts)),
-        "x-router-cost-basis": record.cost.basis.value,
-        **({} if usd is None else {"x-router-cost-usd": f"{usd:f}"}),
-    }
+    return {"cost_basis": record.cost.basis.value, **({} if usd is None else {"cost_usd": usd})}
+
+
+def _under_own_name(facts: Mapping[str, object]) -> dict[str, object]:
+    """What the headers call x-router-…; a name that no provider has a use for, as Groq's is `x_groq`."""
+    return {"x_router": facts} if facts else {}
+
+
+def _text(value: object) -> str:
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def _header_safe(value: str) -> str:

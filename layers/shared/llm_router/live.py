@@ -31,31 +31,37 @@ Dispatch = Callable[[ShowTo | None], Awaitable[Answer]]
 
 @dataclass(slots=True)
 class _Line:
-    """The way to the caller; one writer at a time."""
+    """The way to the caller; one writer at a time. `told` are the facts that its headers could tell."""
 
     send: Send
     turn: asyncio.Lock
     is_open: bool = False
+    told: frozenset[str] = frozenset()
 
-    async def open(self, headers: Mapping[str, str]) -> None:
+    def late(self, facts: Mapping[str, object]) -> dict[str, object]:
+        """Those that the headers have not told, and can tell no more."""
+        return {name: value for name, value in facts.items() if self.is_open and name not in self.told}
+
+    async def open(self, facts: Mapping[str, object]) -> None:
         if self.is_open:
             return
-        self.is_open = True
+        self.is_open, self.told = True, frozenset(facts)
+        headers = http_responses.router_headers(facts)
         sent = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", **headers}
         raw = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
         await self.send({"type": "http.response.start", "status": 200, "headers": raw})
 
-    async def write(self, data: bytes, headers: Mapping[str, str]) -> None:
+    async def write(self, data: bytes, facts: Mapping[str, object]) -> None:
         async with self.turn:
-            await self.open(headers)
+            await self.open(facts)
             await self.send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def finish(self, events: Sequence[bytes], headers: Mapping[str, str]) -> None:
+    async def finish(self, events: Sequence[bytes], facts: Mapping[str, object]) -> None:
         """The last events and the end. A caller that does not read is not waited for for ever."""
         with suppress(TimeoutError):
             for event in events:
                 async with asyncio.timeout(TAKEN_WITHIN_S):
-                    await self.write(_event(event), headers)
+                    await self.write(_event(event), facts)
             async with asyncio.timeout(TAKEN_WITHIN_S):
                 await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -73,7 +79,7 @@ class LiveResponse(Response):
         line = _Line(send, asyncio.Lock())
 
         async def show(data: bytes, served: Served) -> None:
-            await line.write(_event(data), {} if line.is_open else http_responses.served_headers(served))
+            await line.write(_event(data), {} if line.is_open else http_responses.served_facts(served))
 
         answering = asyncio.ensure_future(self._dispatch(show if self._is_live else None))
         try:
@@ -89,22 +95,24 @@ class LiveResponse(Response):
             raise
         except CallerError as error:
             if line.is_open:
-                await line.finish([json_text.encode(http_responses.error_body(error))], {})
+                _note(scope, None, error)
+                await _break_off(line, error, scope=scope)
                 return
             raise
         _note(scope, answer.record)
-        await line.finish(self._ending(answer), http_responses.answer_headers(answer))
+        facts = http_responses.answer_facts(answer)
+        await line.finish(self._ending(answer, late=line.late(facts)), facts)
 
     async def _fail(self, failed: RequestFailedError, line: _Line, scope: Scope, receive: Receive) -> None:
         if not line.is_open:
             await http_responses.failed(failed.error, failed.record)(scope, receive, line.send)
             return
-        await line.finish([json_text.encode(http_responses.error_body(failed.error, failed.record))], {})
+        await _break_off(line, failed.error, failed.record, scope=scope)
 
-    def _ending(self, answer: Answer) -> list[bytes]:
+    def _ending(self, answer: Answer, *, late: Mapping[str, object]) -> list[bytes]:
         """The events from the finish reasons on, with the usage and the cost where the caller looks for them."""
         usage = completions.usage(answer.record.attempts[-1].tokens, answer.record.cost, answer.completion.get("usage"))
-        told = http_responses.told(answer.record)
+        told = http_responses.told(answer.record, late=late)
         shown = self._is_live and answer.closing
         chunks = [_chunk(data) for data in answer.closing] if shown else completions.as_chunks(answer.completion)
         if self._wants_usage:
@@ -113,6 +121,12 @@ class LiveResponse(Response):
         else:
             chunks[-1] = {**chunks[-1], "usage": usage, **told}
         return [*(json_text.encode(chunk) for chunk in chunks), b"[DONE]"]
+
+
+async def _break_off(line: _Line, error: CallerError, record: UsageRecord | None = None, *, scope: Scope) -> None:
+    """The end of a stream that has begun and cannot be whole."""
+    event = http_responses.error_event(error, record, request_id=scope["state"]["request_id"]())
+    await line.finish([json_text.encode(event)], {})
 
 
 async def _attend(answering: asyncio.Future[Answer], line: _Line, receive: Receive) -> None:
@@ -169,7 +183,7 @@ def _chunk(data: bytes) -> dict[str, object]:
     return chunk if isinstance(chunk, dict) else {}
 
 
-def _note(scope: Scope, record: UsageRecord, error: CallerError | None = None) -> None:
+def _note(scope: Scope, record: UsageRecord | None, error: CallerError | None = None) -> None:
     """For the line in the log."""
     state = scope.setdefault("state", {})
     state["record"] = record

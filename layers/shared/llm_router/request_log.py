@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,11 @@ FAULT = "Something went wrong in the router. It has been logged."
 
 
 class RequestLog:
-    """One JSON line a request: no prompt, no key, no upstream text. Plain ASGI, so that no task outlives a request."""
+    """One JSON line a request: no prompt, no key, no upstream text. Plain ASGI, so that no task outlives a request.
+
+    A request's one id stands in the scope's state as `request_id`, a function that draws it when it is first called. It
+    also says from when its record is, so it must not grow old while a body is being sent.
+    """
 
     def __init__(self, app: ASGIApp, logger: Logger, new_id: Callable[[], str]) -> None:
         self._app = app
@@ -31,12 +36,13 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         started_s = time.monotonic()
-        line = _Line(send, self._new_id())
+        line = _Line(send, functools.cache(self._new_id))
+        scope.setdefault("state", {})["request_id"] = line.request_id
         try:
             await self._app(scope, receive, line.send)
         except Exception:
-            self._logger.exception("internal error", event="internal_error", request_id=line.request_id)
-            scope.setdefault("state", {})["error_code"] = InternalError.code
+            self._logger.exception("internal error", event="internal_error", request_id=line.request_id())
+            scope["state"]["error_code"] = InternalError.code
             if line.status:  # what has begun must not end as if it were whole
                 raise
             await http_responses.failed(InternalError(FAULT))(scope, receive, line.send)
@@ -44,7 +50,7 @@ class RequestLog:
             self._note(scope, line, latency_ms=round((time.monotonic() - started_s) * 1000))
 
     def _note(self, scope: Scope, line: _Line, *, latency_ms: int) -> None:
-        state = scope.get("state", {})
+        state = scope["state"]
         self._logger.info(
             "request",
             extra={
@@ -52,7 +58,7 @@ class RequestLog:
                 "path": _known_path(scope),
                 "status": line.status,
                 "latency_ms": latency_ms,
-                "request_id": line.request_id,
+                "request_id": line.request_id(),
                 "error_code": state.get("error_code"),
                 **_told(state.get("record")),
             },
@@ -64,14 +70,14 @@ class _Line:
     """The way to the caller: what was sent on it, and under which id."""
 
     to_caller: Send
-    request_id: str
+    request_id: Callable[[], str]
     status: int = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(raw=list(message["headers"]))
-            self.request_id = headers.setdefault(ID_HEADER, self.request_id)
+            headers[ID_HEADER] = self.request_id()
             message = {**message, "headers": headers.raw}
         await self.to_caller(message)
 

@@ -36,7 +36,6 @@ class Answer:
 class Served:
     """Who is answering, as far as it is known when the first content comes."""
 
-    request_id: str
     provider: str
     model: str
     attempts: int
@@ -123,7 +122,6 @@ def shown_by(request: Request, trial: Trial, candidate: Candidate) -> Show | Non
         return None
     before = trial.record.attempts
     served = Served(
-        request_id=trial.record.request_id,
         provider=candidate.provider.name,
         model=candidate.model,
         attempts=len(before) + 1,
