@@ -11,6 +11,7 @@ import base64
 import hashlib
 import re
 import threading
+import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,8 @@ SPECIAL_TOKENS = {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}
 
 PIECE_AT_MOST = 4096
 """Characters that the tokenizer gets at once. Its time for one word grows faster than the word."""
+
+DIGITS_A_WORD = 3
 
 CUT_TOKENS = 2
 """What is added for each cut in the middle of a run: the two halves may take fewer tokens than the whole."""
@@ -111,9 +114,23 @@ def _ends(text: str) -> Iterator[tuple[int, bool]]:
     start = 0
     while len(text) - start > PIECE_AT_MOST:
         end = _last_break(text, start)
-        yield end or start + PIECE_AT_MOST, end is None
-        start = end or start + PIECE_AT_MOST
+        is_forced = end is None
+        start = _forced_end(text, start) if end is None else end
+        yield start, is_forced
     yield len(text), False
+
+
+def _forced_end(text: str, start: int) -> int:
+    """Digits are taken by threes from where they begin: cut elsewhere, all of them after it would be other tokens."""
+    end = at = start + PIECE_AT_MOST
+    while at > start and _is_digit(text[at - 1]):
+        at -= 1
+    return end - (end - at) % DIGITS_A_WORD if _is_digit(text[end]) else end
+
+
+def _is_digit(character: str) -> bool:
+    r"""As the pattern's `\p{N}` has it."""
+    return unicodedata.category(character).startswith("N")
 
 
 def _last_break(text: str, start: int) -> int | None:
