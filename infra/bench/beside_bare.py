@@ -137,7 +137,8 @@ def _compared(each: Load, runs: Mapping[str, _Runs]) -> list[Added]:
 
     measured = {"the whole answer": _whole_ms}
     if each.streamed:
-        measured = {"the first token": _first_ms, "each chunk": _chunk_ms, "the end of the stream": _whole_ms}
+        pace = {} if each.paced else {"each chunk": _chunk_ms}  # at a provider's pace it is the provider's
+        measured = {"the first token": _first_ms, **pace, "the end of the stream": _whole_ms}
     rows = [added(what, of, percent) for what, of in measured.items() for percent in (50, 99)]
     bare_ms, router_ms, unwaiting_ms = (runs[name].cpu_each_ms for name in COMPARED)
     if bare_ms:

@@ -8,7 +8,7 @@ what the kind does of which it is a part.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -130,8 +130,7 @@ def _or(rate: Decimal | None, whole: Decimal) -> Decimal:
 
 
 def _standard(price: Price) -> Schedule:
-    own = Rates(**{rate.name: getattr(price, rate.name) for rate in fields(Rates)})
-    return Schedule(Sheet(own, price.tiers), price.changes)
+    return Schedule(Sheet(price, price.tiers), price.changes)
 
 
 def _sheet(schedule: Schedule, at: datetime) -> Sheet:
