@@ -94,7 +94,9 @@ def _choices(router: Sequence[Measured], streaming: Sequence[Measured], stats: S
             f"{costs.START_AT_MOST_S} s (Lambda breaks it off after 10); and for the two that have callers, a cold "
             f"start that adds more than {costs.COLD_ADDS_AT_MOST_S:.0f} s, or more than "
             f"{costs.WARM_ADDS_AT_MOST_S * 1000:.0f} ms added to every other request; for the stats function, an "
-            f"ordinary run of more than {costs.RUN_AT_MOST_S:.0f} s. Starts are judged as if Lambda lent them nothing. "
+            f"ordinary run of more than {costs.RUN_AT_MOST_S:g} s. Starts are judged as if Lambda lent them nothing, "
+            f"and all times at {costs.SLOWER} times what was measured: an idle machine and a busy one of the same kind "
+            "differed by as much. "
             "The template's defaults are `RouterMemoryMb`, `StreamingMemoryMb` and `StatsMemoryMb`; "
             "to change them see [deploying.md](deploying.md#deploy)."
         ),

@@ -12,7 +12,7 @@ from infra.runtime import costs, sizing_page
 from infra.runtime.costs import Measured
 from infra.runtime.sizing_page import Basis
 
-GOOD = Measured(memory_mb=512, init_s=2.0, lent_init_s=0.6, first_s=0.5, warm_s=0.02, warm_cpu_s=0.01, peak_mb=100.0)
+GOOD = Measured(memory_mb=512, init_s=1.0, lent_init_s=0.6, first_s=0.5, warm_s=0.02, warm_cpu_s=0.01, peak_mb=100.0)
 BASIS = Basis(
     measured_on=date(2026, 11, 24),
     runs=3,
@@ -40,12 +40,12 @@ def test_half_the_memory_halves_what_time_costs():
         ({}, True, None),
         ({"peak_mb": None}, False, "memory"),
         ({"peak_mb": 512 * 0.76}, False, "memory"),
-        ({"init_s": 7.6}, False, "start"),
-        ({"init_s": 5.0}, True, "caller"),
-        ({"init_s": 5.0}, False, None),
-        ({"warm_s": 0.06}, True, "every request"),
-        ({"warm_s": 0.06}, False, None),
-        ({"warm_s": 1.1}, False, "catch up"),
+        ({"init_s": 3.8}, False, "start"),
+        ({"init_s": 2.0}, True, "caller"),
+        ({"init_s": 3.7}, False, None),
+        ({"warm_s": 0.03}, True, "every request"),
+        ({"warm_s": 0.03}, False, None),
+        ({"warm_s": 0.55}, False, "catch up"),
     ],
 )
 def test_what_speaks_against_a_size(change, has_callers, speaks):
