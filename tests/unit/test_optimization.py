@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from itertools import islice, pairwise
+from itertools import groupby, islice, pairwise
 
 import pytest
 from hypothesis import assume, given, settings
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from llm_router import chat_texts, optimization, passages, recall, relevance
 from llm_router.chat_texts import MARK
+from llm_router.cleaning import REPEATED
 from llm_router.optimization import EARLIER_GONE, OVERSIZED_TOKENS
 from llm_router.outlines import Fate
 from llm_router.passages import Kind
@@ -98,7 +99,9 @@ def last_user(messages):
     return next(message for message in reversed(messages) if message["role"] == "user")
 
 
+SHORT = {"role": "assistant", "content": "Yes."}
 SHARES = st.floats(0.05, 1.2)
+STAND_INS_TOKENS = tokens([{"role": "user", "content": EARLIER_GONE}, {"role": "assistant", "content": MARK}])
 
 
 @settings(max_examples=60)
@@ -168,6 +171,17 @@ def test_the_oldest_turns_go_first_but_for_what_the_question_is_about(turns, que
 
 
 @settings(max_examples=60)
+@given(st.lists(TURN, min_size=1, max_size=8), WORDS, SHARES)
+def test_the_latest_turn_never_goes_where_it_fits(turns, question, share):
+    """A question may be about it without naming it: "and the second one?"."""
+    messages = [*(m for turn in turns for m in flat(turn)), {"role": "user", "content": question}]
+    limit = int(tokens(messages) * share)
+    assume(tokens([*flat(turns[-1]), messages[-1]]) + STAND_INS_TOKENS <= limit)
+    found = trim(messages, limit)
+    assert all(fate is not Fate.GONE for fate in found.fates[-1 - len(flat(turns[-1])) :])
+
+
+@settings(max_examples=60)
 @given(chats(), SHARES)
 def test_calls_and_their_results_stay_or_go_together(messages, share):
     found = trim(messages, int(tokens(messages) * share))
@@ -189,7 +203,7 @@ def test_what_stays_whole_stays_or_goes(messages, share):
     def whole(texts):
         kinds = (Kind.FENCE, Kind.JSON, Kind.TABLE)
         found = {each.text.strip() for text in texts for each in passages.passages(text) if each.kind in kinds}
-        return found - {MARK, EARLIER_GONE}
+        return found - {MARK, EARLIER_GONE, REPEATED}
 
     before = whole(text for m in messages for text in chat_texts.texts(m))
     after = "\n".join(text for m in found.messages for text in chat_texts.texts(m))
@@ -253,9 +267,8 @@ def test_an_old_turn_that_the_question_is_about_stays_and_a_mark_stands_in_each_
     turns = [turn(number, "The kiln" if number == 5 else "Question") for number in range(20)]
     asked = {"role": "user", "content": "How hot was the kiln?"}
     found = trim([*(message for each in turns for message in each), asked], 800)
-    gap = [EARLIER_GONE, MARK]
     stays = [message["content"] for message in turns[5]]
-    assert [m["content"] for m in found.messages[:6]] == [*gap, *stays, *gap]
+    assert [m["content"] for m in found.messages[:6]] == [EARLIER_GONE, MARK, *stays, MARK, MARK]
     assert [m["role"] for m in found.messages] == ["user", "assistant"] * (len(found.messages) // 2) + ["user"]
     latest = found.messages[6:-1]
     assert list(latest) == [message for each in turns[-len(latest) // 2 :] for message in each]
@@ -271,7 +284,30 @@ def test_two_gaps_that_become_one_have_one_mark():
     messages = [*turns, {"role": "user", "content": "And the kiln?"}]
     for limit in range(60, tokens(messages)):
         contents = [message["content"] for message in trim(messages, limit).messages]
-        assert all(not (a == MARK and b == EARLIER_GONE) for a, b in pairwise(contents))
+        in_a_row = [len(list(run)) for is_mark, run in groupby(contents, {EARLIER_GONE, MARK}.__contains__) if is_mark]
+        assert set(in_a_row) <= {2}
+        assert contents[0] == EARLIER_GONE or EARLIER_GONE not in contents[:2]
+
+
+def test_the_turn_that_is_meant_stays_though_old_ones_have_the_questions_words():
+    """Of many short messages: none of them can be cut."""
+    old = [m for n in range(20) for m in ({"role": "user", "content": f"The kiln {n}?"}, SHORT)]
+    latest = [{"role": role, "content": "word" + " word" * 299} for role in ("user", "assistant", "user", "assistant")]
+    latest[2] = {"role": "tool", "tool_call_id": "none", "content": "word" + " word" * 299}
+    messages = [*old, *latest, {"role": "user", "content": "Shorten that, but keep the kiln."}]
+    found = trim(messages, tokens(latest) + 150)
+    assert [m for m in found.messages if m in latest] == latest
+
+
+def test_short_turns_that_have_a_word_of_the_question_leave_the_latest_most_of_the_room():
+    """Each that stays alone costs two marks."""
+    asks = [{"role": "user", "content": "kiln" if n % 2 else "pond"} for n in range(400)]
+    messages = [m for asked in asks for m in (asked, SHORT)] + [{"role": "user", "content": "And the kiln?"}]
+    found = trim(messages, tokens(messages) // 2)
+    whole = [fate is Fate.WHOLE for fate in found.fates[:-1]]
+    latest = next((at for at, stays in enumerate(reversed(whole)) if not stays), len(whole))
+    assert latest >= 0.6 * sum(whole)
+    assert latest >= 300
 
 
 def test_a_mark_stands_before_the_step_that_comes_after_steps_that_went():

@@ -18,7 +18,7 @@ from llm_router.prompts import Json
 from llm_router.turns import ALWAYS_KEPT, History
 
 EARLIER_GONE = "[… earlier messages left out …]"
-"""Without their number, so that the next request of the conversation begins with the same text."""
+"""Without their number, so that the next request of the conversation begins with the same text. Said once."""
 
 OVERSIZED_TOKENS = 400
 """Of a text that is cut by passages; a shorter one stays or goes."""
@@ -98,12 +98,11 @@ def _drop_older(draft: _Draft, past: History) -> None:
         if at + 1 in gone:
             draft.drop(past.older[at + 1])
         if at - 1 not in gone:
-            _put_stand_ins(draft, past.older[at])
+            _put_stand_ins(draft, past.older[at], EARLIER_GONE if at == min(gone) else MARK)
 
 
-def _put_stand_ins(draft: _Draft, turn: Sequence[int]) -> None:
+def _put_stand_ins(draft: _Draft, turn: Sequence[int], note: str) -> None:
     """Where a turn stood: who spoke goes on alternating, which some models insist on."""
-    note = EARLIER_GONE
     for role in ("user", "assistant"):
         at = next((at for at in turn if draft.original[at].get("role") == role), None)
         if at is not None:
@@ -159,7 +158,12 @@ class _Draft:
             return frozenset()
         said = ["\n".join(text for at in turn for text in chat_texts.texts(self.original[at])) for turn in older]
         tokens = [sum(self._tokens[at] for at in turn) for turn in older]
-        return recall.recalled(self._question, said, tokens=tokens, room=sum(tokens) - self.excess)
+        room = sum(tokens) - self.excess - self._marks_tokens(EARLIER_GONE)
+        return recall.recalled(self._question, said, tokens=tokens, room=room, gap=self._marks_tokens(MARK))
+
+    def _marks_tokens(self, note: str) -> int:
+        stand_ins: list[Json] = [{"role": "user", "content": note}, {"role": "assistant", "content": MARK}]
+        return sum(message_tokens(message, self._count) for message in stand_ins)
 
     def put(self, at: int, message: Json) -> None:
         self._set(at, message, message_tokens(message, self._count))

@@ -13,22 +13,24 @@ STANDS_OUT = 0.5
 """Of the best score of all turns: less is a word or two in common by chance."""
 
 
-def recalled(question: str, turns: Sequence[str], *, tokens: Sequence[int], room: int) -> frozenset[int]:
+def recalled(question: str, turns: Sequence[str], *, tokens: Sequence[int], room: int, gap: int) -> frozenset[int]:
     """Places of the turns that `room` tokens should hold though newer ones go; `tokens` are what each takes.
 
-    Empty where the question has no word in common with what is too old to stay.
+    `gap` is what the marks of one gap more take. Empty where the question has no word in common with what is too old to
+    stay, and where nothing is left beside the latest turn.
     """
-    for_old = room * ROOM_AT_MOST
-    too_old = range(_first_to_stay(tokens, room - for_old))
-    if not too_old or for_old <= 0:
+    left = min(room * ROOM_AT_MOST, room - tokens[-1]) if tokens else 0
+    too_old = range(_first_to_stay(tokens, room - left))
+    if not too_old or left <= 0:
         return frozenset()
     scores = relevance.scores(question, turns)
     least = max(scores) * STANDS_OUT
     found: set[int] = set()
     for at in sorted(too_old, key=lambda at: (-scores[at], -at)):
-        if scores[at] > 0 and scores[at] >= least and tokens[at] <= for_old:
+        takes = tokens[at] if {at - 1, at + 1} & found else tokens[at] + gap
+        if scores[at] > 0 and scores[at] >= least and gap < tokens[at] and takes <= left:
             found.add(at)
-            for_old -= tokens[at]
+            left -= takes
     return frozenset(found)
 
 
