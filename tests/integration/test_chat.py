@@ -549,6 +549,7 @@ def test_metadata_stays_here_unless_the_provider_is_to_store_it(start):
         ({"provider": {"max_price": {"prompt": -1}}}, "provider.max_price"),
         ({"strategy": "luck"}, "strategy"),
         ({"model": "first/model", "models": ["nobody"]}, "models"),
+        ({"model": None, "models": ["nobody"]}, "models"),
     ],
 )
 def test_a_bad_request_is_refused_with_its_field(start, asked, param, is_streamed):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import served_router
 from llm_router.usage import CostBasis, Outcome
-from streaming_provider import chunk, completion, delta, in_turn, says, streams
+from streaming_provider import chunk, completion, delta, in_turn, refuses_stream_options, says, streams
 
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
 JSON = {"type": "json_object"}
@@ -78,11 +81,50 @@ def test_who_refuses_a_stream_in_words_is_asked_without_and_that_is_remembered_f
 
 
 def test_a_refusal_of_a_stream_in_words_takes_streams_from_no_other_request(start):
-    """Nobody knows what of the request it was."""
     router = start(first=streams_no({"seed"}, "This model does not support streaming with seed."))
-    for body in ({"seed": 1}, {}, {"seed": 1}):
+    for body in ({"seed": 1}, {}, {"seed": 2, "top_p": 0.5}):
         assert router.ask(**body).status_code == 200
-    assert streamed(router) == [True, False, True, True, False]
+    assert streamed(router) == [True, False, True, False]
+
+
+def test_who_refuses_every_stream_in_words_is_asked_for_no_more_of_them(start):
+    router = start(first=streams_no({"messages"}, "Streaming is not supported."))
+    for body in ({}, {"seed": 1}, {"tools": TOOLS}):
+        assert router.ask(**body).status_code == 200
+    assert streamed(router) == [True, False, False, False]
+
+
+def test_words_that_only_echo_the_caller_take_streams_from_nobody(start):
+    """Asked without a stream it is refused as before: it was about the request."""
+    no = in_words("function 'stream' is not one of the tools")
+
+    def script(wire):
+        if "seed" in wire.body:
+            no(wire)
+        else:
+            says("Whole.")(wire)
+
+    router = start(first=script)
+    assert router.ask(tools=TOOLS, seed=1).status_code == 400
+    assert router.ask(tools=TOOLS).status_code == 200
+    assert streamed(router) == [True, False, True]
+
+
+def test_two_at_once_that_may_not_ask_for_a_streams_usage_take_streams_from_nobody(start):
+    """Both were asked before either was refused."""
+    both = threading.Barrier(2)
+
+    def script(wire):
+        if "stream_options" in wire.body:
+            both.wait(10)
+        refuses_stream_options("Streamed.")(wire)
+
+    router = start(first=script)
+    with ThreadPoolExecutor() as callers:
+        answers = list(callers.map(lambda _: router.ask(), range(2)))
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert router.ask().status_code == 200
+    assert all(streamed(router))
 
 
 def test_a_refusal_in_the_same_words_of_what_was_not_streamed_is_the_requests(start):
@@ -138,12 +180,20 @@ def test_what_a_model_got_wrong_another_is_asked_for(start, code, stream):
 @pytest.mark.parametrize("code", FAILED)
 def test_what_a_model_got_wrong_in_the_middle_of_a_stream_is_read_alike(start, code):
     def script(wire):
-        wire.event({"error": {"message": FAILED[code], "type": "invalid_request_error", "code": code}})
+        error = {"message": FAILED[code], "type": "invalid_request_error", "code": code}
+        wire.event({"error": {**error, "failed_generation": "<function=" * 400}})
         wire.end()
 
     router = start(first=script, second=SECOND)
     assert router.ask().json()["choices"][0]["message"]["content"] == "Second."
-    assert router.record().attempts[0].outcome is Outcome.UNSUITED
+    failed = router.record().attempts[0]
+    assert (failed.outcome, failed.tokens.completion) == (Outcome.UNSUITED, 1000)
+
+
+def test_a_long_failed_answer_is_billed_like_a_short_one(start):
+    router = start(first=in_words(FAILED["tool_use_failed"], "tool_use_failed", failed_generation="x" * 400_000))
+    assert router.ask().status_code == 400
+    assert router.record().attempts[0].tokens.completion == 100_000
 
 
 @pytest.mark.parametrize("code", FAILED)
@@ -175,6 +225,13 @@ def test_who_takes_no_notice_of_n_and_is_alone_is_told_of(start):
         assert error["code"] == "invalid_request"
         assert "n" in (error["param"], error["message"].rpartition(": ")[2].rstrip("."))
     assert len(router.providers["first"].calls) == 1
+
+
+def test_a_choice_that_was_one_too_few_costs_what_it_was(start):
+    router = start(first=streams(chunk(delta(content="word " * 80, finish="stop"))))
+    assert router.ask(n=8).status_code == 400
+    failed = router.record().attempts[0]
+    assert (failed.tokens.completion, failed.cost.basis) == (100, CostBasis.ESTIMATED)
 
 
 def test_a_live_caller_that_gets_fewer_choices_is_told_so(start):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from builders import NOW, candidate, price, prompt, route
 from llm_router import fitting_limits
-from llm_router.candidates import Optimize
+from llm_router.candidates import Optimize, Price, Rates, Tier
 from llm_router.health import Health, OpenReason
-from llm_router.prompts import Prompt, message
+from llm_router.prompts import Prompt, Wishes, message
 from llm_router.routing import Facts, Surroundings
 
 SMALL = candidate("groq/small", context_window=8_000)
@@ -131,3 +132,17 @@ def test_a_prompt_is_made_to_fit_who_can_be_asked_now():
     around = replace(surroundings(), health=closed)
     assert limit(150_000, TWO, around) == 8_000 - fitting_limits.ANSWER_TOKENS
     assert limit(150_000, route(LARGE), around) == 100_000 - fitting_limits.ANSWER_TOKENS
+
+
+def test_who_is_too_dear_for_a_long_prompt_alone_may_be_sent_a_short_one():
+    long = Tier(above=200_000, rates=Rates(Decimal("2.5"), Decimal(10)))
+    tiered = candidate("openai/tiered", usd=Price(Decimal("1.25"), Decimal(5), tiers=(long,)))
+    of = replace(route(tiered), max_prompt_tokens=6_000)
+    wishes = Wishes(max_input=Decimal("1.25"))
+    assert limit(250_000, of, wishes=wishes) == 6_000
+    assert limit(250_000, of, wishes=replace(wishes, max_input=Decimal(1))) is None
+
+
+def test_who_is_too_dear_at_any_length_makes_no_prompt_longer():
+    dear = candidate("openai/dear", usd=price("9", "9"), context_window=100_000)
+    assert limit(50_000, route(SMALL, dear), wishes=Wishes(max_input=Decimal(1))) < 8_000

@@ -290,7 +290,7 @@ PICKY = replace(
         (prompt(fields={"modalities": ["text"], "service_tier": "auto", "verbosity": "medium", "user": ""}), None),
         (prompt(fields={"modalities": ["text", "audio"]}), {"modalities"}),
         (prompt(fields={"service_tier": "flex"}), {"service_tier"}),
-        (prompt(fields={"function_call": "none", "safety_identifier": "", "store": False}), None),
+        (prompt(fields={"function_call": "auto", "safety_identifier": "", "store": False}), None),
         (prompt(fields={"logit_bias": None, "seed": 0}), None),
         (prompt(stream_options={"include_obfuscation": False}), None),
     ],

@@ -119,6 +119,7 @@ class ChatRequest(BaseModel):
             messages=messages,
             held_in="messages",
             models=self._models(),
+            names_model=self._names_model,
             max_tokens=self.max_completion_tokens or self.max_tokens,
             output_cap_parameter="max_completion_tokens" if self.max_completion_tokens else "max_tokens",
             choices=self.n or 1,
@@ -133,8 +134,11 @@ class ChatRequest(BaseModel):
 
     def _models(self) -> tuple[str, ...]:
         """The default stands in for nobody where the caller lists whom to ask, as OpenRouter's users may."""
-        says_model = "model" in self.model_fields_set or not self.models
-        return tuple(dict.fromkeys((self.model, *self.models) if says_model else self.models))
+        return tuple(dict.fromkeys((self.model, *self.models) if self._names_model else self.models))
+
+    @property
+    def _names_model(self) -> bool:
+        return "model" in self.model_fields_set or not self.models
 
     @property
     def wants_usage(self) -> bool:

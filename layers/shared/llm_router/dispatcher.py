@@ -35,7 +35,7 @@ from llm_router.ledger import Ledger
 from llm_router.prompts import Prompt
 from llm_router.provider_keys import KeyReader
 from llm_router.transport import Transport
-from llm_router.trials import Answer, Opening, Request, ShowTo, Trial
+from llm_router.trials import Answer, Opening, Request, ShowTo, Trial, Way
 from llm_router.upstream import Reading, Streamed
 from llm_router.usage import Attempt, Outcome, RecordState, Trying, UsageRecord
 
@@ -147,7 +147,7 @@ class Dispatcher:
         found = [self.configuration.route(model) for model in prompt.models]
         for at, (model, route) in enumerate(zip(prompt.models, found, strict=True)):
             if route is None:
-                param = "models" if at else "model"
+                param = "model" if prompt.names_model and not at else "models"
                 raise InvalidRequestError(_unknown_route(model, self.configuration), param=param)
         return combined([route for route in found if route])
 
@@ -240,40 +240,28 @@ class Dispatcher:
         """One try, in the ledger before its body leaves and with its outcome afterwards."""
         candidate = step.candidate
         facts = request.facts.get(candidate.name, routing.UNKNOWN_FACTS)
-        cap = billing.output_cap(request.prompt, candidate, facts)
+        streamed = self.experience.streamed(request.prompt, candidate, trial.record.attempts)
+        way = Way(streamed, billing.output_cap(request.prompt, candidate, facts))
         upper = billing.upper_usd(request.prompt, candidate)
         trial.record = replace(trial.record, trying=Trying(candidate.name, upper))
         opening = Opening(asyncio.create_task(self._write_trying(trial.record)), self.clock)
         started_s, began_at = self.clock.monotonic_s(), self.clock.now()
-        trial.reading = await self._exchange(request, trial, step, opening=opening, output_cap=cap)
+        trial.reading = await self._exchange(request, trial, step, opening=opening, way=way)
         latency_ms = _milliseconds(self.clock.monotonic_s() - started_s - opening.waited_s)
         trial.reading = await self.fitter.counted(trial.reading, request.prompt, within_s=self._remaining_s(request))
         await cancellation.to_its_end(opening.written)
         span = billing.Span(began_at, latency_ms)
         attempt = billing.attempt(trial.reading, candidate, prompt=request.prompt, facts=facts, span=span)
-        self.experience.learn(attempt, request.prompt.needs)
+        self.experience.learn(attempt, before=trial.record.attempts, streamed=streamed, prompt=request.prompt)
         self._note(trial, candidate, attempt, began_at)
         trial.record = replace(trial.record, attempts=(*trial.record.attempts, attempt))
 
-    async def _exchange(
-        self,
-        request: Request,
-        trial: Trial,
-        step: Step,
-        *,
-        opening: Opening,
-        output_cap: int | None,
-    ) -> Reading:
+    async def _exchange(self, request: Request, trial: Trial, step: Step, *, opening: Opening, way: Way) -> Reading:
         candidate = step.candidate
-        streamed = self.experience.streamed(request.prompt, candidate, trial.record.attempts)
         key = request.keys.get(candidate.provider.name)
         try:
             upstream = openai.build(
-                request.prompt,
-                candidate=candidate,
-                key=key,
-                output_cap=output_cap,
-                streamed=streamed,
+                request.prompt, candidate=candidate, key=key, output_cap=way.output_cap, streamed=way.streamed
             )
         except Exception:  # as below; and nothing of it is the provider's, which was not asked
             self.logger.exception("adapter failed", event="adapter_failed", candidate=candidate.name)
@@ -281,8 +269,8 @@ class Dispatcher:
         exchange = Exchange(
             transport=self.transport,
             request=upstream,
-            limits=self._limits(request, trial, candidate, streamed),
-            asked=trials.asked(request.prompt, candidate, streamed),
+            limits=self._limits(request, trial, candidate, way.streamed),
+            asked=trials.asked(request.prompt, candidate, way.streamed),
             show=trials.shown_by(request, trial, candidate),
             answers=functools.partial(self._tell, trial, candidate, BreakerEffect.ANSWERS, began_at=self.clock.now()),
             fresh=step.fresh,

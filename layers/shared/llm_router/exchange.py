@@ -21,8 +21,8 @@ from llm_router.transport import Progress, Transport, TransportError, UpstreamSt
 from llm_router.upstream import Asked, Reading, UpstreamRequest, UpstreamResponse
 from llm_router.usage import Outcome
 
-ERROR_BYTES_AT_MOST = 100_000
-"""How much of an error's body is read: more than any provider has to say."""
+ERROR_BYTES_AT_MOST = 1_000_000
+"""How much of an error's body is read: more than any provider has to say, all of a failed answer at Groq included."""
 
 ERROR_WITHIN_S = 1.0
 """How long an error's body is waited for: its status has said what matters."""

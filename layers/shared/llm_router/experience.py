@@ -15,13 +15,14 @@ from llm_router.usage import Attempt, Outcome
 @dataclass(frozen=True, slots=True)
 class Experience:
     """All by the candidates' names: `unstreamed` are those that refuse streams, `uncounted` those that refuse to be
-    asked for a stream's usage, `unstreamed_for` the features that a request had whose stream was refused in words
-    alone, `lacking` what an answer was without.
+    asked for a stream's usage, `unstreamed_for` what requests had whose stream was refused in words alone and which
+    were served without one: their features, or where there were none their parameters. `lacking` is what an answer was
+    without.
     """
 
     unstreamed: set[str] = field(default_factory=set)
     uncounted: set[str] = field(default_factory=set)
-    unstreamed_for: dict[str, set[frozenset[Feature]]] = field(default_factory=dict)
+    unstreamed_for: dict[str, set[frozenset[str]]] = field(default_factory=dict)
     lacking: dict[str, frozenset[Feature]] = field(default_factory=dict)
 
     def streamed(self, prompt: Prompt, candidate: Candidate, attempts: Sequence[Attempt]) -> Streamed:
@@ -30,20 +31,20 @@ class Experience:
             return Streamed.NO
         return Streamed.YES if candidate.name in self.uncounted else Streamed.COUNTED
 
-    def learn(self, attempt: Attempt, needs: frozenset[Feature]) -> None:
-        """What the attempt tells of its candidate beyond this request, which needed these features."""
+    def learn(self, attempt: Attempt, *, before: Sequence[Attempt], streamed: Streamed, prompt: Prompt) -> None:
+        """What the attempt tells of its candidate beyond this request.
+
+        `streamed` is how it was asked. Words prove nothing, for they may be about what the caller said: being served
+        without a stream proves them.
+        """
         name = attempt.candidate
         if attempt.outcome is Outcome.UNSUITED and attempt.param == openai.CHOICES:
             self.lacking[name] = self.lacking.get(name, frozenset()) | {Feature.SEVERAL_CHOICES}
-        if attempt.outcome is not Outcome.STREAM_REFUSED:
-            return
-        if _is_in_words(attempt):
-            if needs:  # without any, nobody knows what of the request it was
-                self.unstreamed_for.setdefault(name, set()).add(needs)
-        elif attempt.param == "stream" or name in self.uncounted:
-            self.unstreamed.add(name)
-        else:
-            self.uncounted.add(name)
+        elif attempt.outcome is Outcome.SUCCESS and _is_refused_in_words(name, before):
+            self.unstreamed_for.setdefault(name, set()).add(frozenset(prompt.needs or prompt.parameters))
+        elif attempt.outcome is Outcome.STREAM_REFUSED and attempt.param is not None:
+            refuses_all = attempt.param == "stream" or streamed is Streamed.YES
+            (self.unstreamed if refuses_all else self.uncounted).add(name)
 
     def _is_unstreamed(self, prompt: Prompt, candidate: Candidate, attempts: Sequence[Attempt]) -> bool:
         provider, name = candidate.provider, candidate.name
@@ -51,10 +52,14 @@ class Experience:
             return True
         if prompt.needs & (provider.unstreamed_for | {Feature.AUDIO}):
             return True
-        if any(needs <= prompt.needs for needs in self.unstreamed_for.get(name, ())):
+        if any(had <= prompt.needs | prompt.parameters for had in self.unstreamed_for.get(name, ())):
             return True
-        return any(attempt.candidate == name and _is_in_words(attempt) for attempt in attempts)
+        return _is_refused_in_words(name, attempts)
 
 
-def _is_in_words(attempt: Attempt) -> bool:
-    return attempt.outcome is Outcome.STREAM_REFUSED and attempt.param is None
+def _is_refused_in_words(name: str, attempts: Sequence[Attempt]) -> bool:
+    """Whether the candidate refused to stream, of this request, and named no field."""
+    return any(
+        attempt.candidate == name and attempt.outcome is Outcome.STREAM_REFUSED and attempt.param is None
+        for attempt in attempts
+    )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import takewhile
 
 from llm_router import pricing, routing
 from llm_router.candidates import Candidate, Optimize, Route
-from llm_router.health import HEALTHY
 from llm_router.prompt_sizes import Count, message_tokens
 from llm_router.prompts import Prompt
-from llm_router.routing import UNKNOWN_FACTS, Exclusion, Facts, Surroundings
+from llm_router.routing import UNKNOWN_FACTS, Facts, Surroundings
 from llm_router.turns import ALWAYS_KEPT
 
 ANSWER_TOKENS = 1024
@@ -55,8 +54,7 @@ def tokens_that_may_matter(route: Route, mode: Optimize, surroundings: Surroundi
 def limit(prompt: Prompt, route: Route, surroundings: Surroundings) -> Limit | None:
     """None where the prompt may be as long as it is: the route has no limit of its own, and a model takes it."""
     plan = routing.plan(prompt, route, surroundings)
-    too_small = [item.candidate for item in plan.excluded if item.exclusion is Exclusion.CONTEXT_WINDOW]
-    able = _open_ones_last([*plan.candidates, *too_small], surroundings)
+    able = _able_if_short(prompt, route, surroundings)
     if not able or (route.max_prompt_tokens is None and plan.candidates):
         return None
     windows = max(_room(candidate, prompt, _facts(candidate, surroundings)) for candidate in able)
@@ -68,11 +66,11 @@ def limit(prompt: Prompt, route: Route, surroundings: Surroundings) -> Limit | N
     return Limit(int(min(own, windows)), own <= windows, first, facts, surroundings.now)
 
 
-def _open_ones_last(candidates: Sequence[Candidate], surroundings: Surroundings) -> Sequence[Candidate]:
-    """Only those that can be asked now, where there are any: a prompt that another's window takes would help nobody."""
-    known = surroundings.health
-    closed = [one for one in candidates if known.get(one.name, HEALTHY).closed_until(surroundings.now) is None]
-    return closed or candidates
+def _able_if_short(prompt: Prompt, route: Route, surroundings: Surroundings) -> Sequence[Candidate]:
+    """Those that can be asked now, where there are any: a prompt that another's window takes would help nobody."""
+    short = replace(prompt, counted_tokens=1)
+    now = routing.plan(short, route, surroundings).candidates
+    return now or routing.plan(short, route, replace(surroundings, health={})).candidates
 
 
 def is_cheaper_kept(prompt: Prompt, limit: Limit, count: Count) -> bool:

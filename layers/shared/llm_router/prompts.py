@@ -32,7 +32,7 @@ BESIDE_MESSAGES = ("tools", "response_format", "functions")
 """Fields of a request that count as a part of its prompt."""
 
 NOTHING_ASKED: Mapping[str, tuple[object, ...]] = {
-    "function_call": ("none", "auto"),
+    "function_call": ("auto",),
     "functions": ([],),
     "logit_bias": ({},),
     "logprobs": (False,),
@@ -75,7 +75,8 @@ NO_WISHES = Wishes()
 
 @dataclass(frozen=True)  # no slots: its sizes are remembered, which are asked for by every candidate
 class Prompt:
-    """One request. `models` are routes or `provider/model`, each the fallback of the one before.
+    """One request. `models` are routes or `provider/model`, each the fallback of the one before; `names_model` is false
+    where the first of them is one of a request's `models`, too.
 
     `messages` are in OpenAI's format; `fields` are all other fields of the request that go upstream as they are.
     `max_tokens` caps each of the `choices` answers; `output_cap_parameter` is how the caller spells that.
@@ -85,6 +86,7 @@ class Prompt:
 
     messages: tuple[Json, ...]
     models: tuple[str, ...] = ("auto",)
+    names_model: bool = True
     max_tokens: int | None = None
     output_cap_parameter: str = "max_tokens"
     choices: int = 1

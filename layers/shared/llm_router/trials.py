@@ -84,6 +84,14 @@ class Trial:
         await asyncio.gather(*self.telling)
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a candidate is asked. `output_cap` limits the answer's tokens."""
+
+    streamed: Streamed
+    output_cap: int | None
+
+
 @dataclass(slots=True)
 class Opening:
     """The ledger's write before an attempt, and how long the attempt had to wait for it."""

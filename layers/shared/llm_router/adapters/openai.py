@@ -64,7 +64,8 @@ def judge(body: Mapping[str, object], asked: Asked) -> Reading:
     if not all(_is_whole(part, asked, failed.tokens) for part in parts):
         return failed
     if len(parts) < asked.choices:  # it takes no notice of `n`, and answers whole to whoever asks for one
-        return replace(failed, outcome=Outcome.UNSUITED, param=CHOICES)
+        arrived_bytes = completions.size_bytes(body)
+        return replace(failed, outcome=Outcome.UNSUITED, param=CHOICES, arrived_bytes=arrived_bytes)
     if failed.tokens is None:  # what can't be true is not handed on either
         body = {name: value for name, value in body.items() if name != "usage"}
     model = body.get("model")

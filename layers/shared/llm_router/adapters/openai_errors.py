@@ -102,10 +102,11 @@ def _generated_bytes(error: Mapping[str, object]) -> int:
     return len(said.encode("utf-8", "surrogatepass")) if isinstance(said, str) else 0
 
 
-def broken_by(data: bytes) -> Outcome:
-    """What the event means at which a stream breaks."""
+def broken_by(data: bytes) -> tuple[Outcome, int]:
+    """What the event means at which a stream breaks, and how many bytes of text it says were generated."""
     error = openai_json.mapping(openai_json.mapping(openai_json.decoded(data)).get("error"))
-    return next((CODES[code] for code in _codes(error) if code in GENERATED), Outcome.MALFORMED)
+    outcome = next((CODES[code] for code in _codes(error) if code in GENERATED), Outcome.MALFORMED)
+    return outcome, _generated_bytes(error)
 
 
 def _param(error: Mapping[str, object]) -> str | None:

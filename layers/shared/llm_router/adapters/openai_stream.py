@@ -37,6 +37,7 @@ class StreamReader:
     closing: list[bytes] = field(default_factory=list)
     taken: int = 0
     _broken_by: Outcome = Outcome.MALFORMED
+    _told_bytes: int = 0
     _held_bytes: int = 0
     _parser: Parser = field(default_factory=Parser)
     _assembly: Assembly = field(default_factory=Assembly)
@@ -47,7 +48,7 @@ class StreamReader:
 
     @property
     def arrived_bytes(self) -> int:
-        return self._assembly.text_bytes
+        return max(self._assembly.text_bytes, self._told_bytes)
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The data of the events that a live caller may be shown, in order. Past a broken one nothing is read."""
@@ -85,7 +86,7 @@ class StreamReader:
                 self._take(name, data, shown)
             except BrokenStreamError:
                 self.is_done = self.is_broken = True
-                self._broken_by = openai_errors.broken_by(data)
+                self._broken_by, self._told_bytes = openai_errors.broken_by(data)
         return shown
 
     def _take(self, name: bytes, data: bytes, shown: list[bytes]) -> None:
