@@ -161,10 +161,11 @@ def test_the_oldest_turns_go_first_but_for_what_the_question_is_about(turns, que
     limit = int(tokens(messages) * share)
     found = trim(messages, limit)
     assume(found is not None)
-    fates = iter(found.fates)
-    kept = [Fate.GONE not in tuple(islice(fates, len(flat(turn)))) for turn in turns]
+    sent, places = dict(zip(found.sources, found.messages, strict=True)), iter(range(len(messages)))
+    of_turns = [tuple(islice(places, len(flat(turn)))) for turn in turns]
+    kept = [all(found.fates[at] is not Fate.GONE for at in of) for of in of_turns]
     begins = max((at for at, stays in enumerate(kept) if not stays), default=0)
-    recalled = [flat(turn) for turn, stays in zip(turns[:begins], kept, strict=False) if stays]
+    recalled = [[sent[at] for at in of] for of, stays in zip(of_turns[:begins], kept, strict=False) if stays]
     assert sum(map(tokens, recalled)) <= limit * recall.ROOM_AT_MOST
     asked = set(relevance.terms(question)) - relevance.EMPTY
     for turn in recalled:
