@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
+import served_router
 from infra.cli import entry
 from infra.local import template
 from integration.deployed import Router
@@ -168,3 +169,11 @@ def router(dynamodb, monkeypatch, tmp_path):
     loop.close()
     asyncio.set_event_loop(None)
     assert not pending, "a task outlived the answer"
+
+
+@pytest.fixture
+def start(dynamodb, tmp_path):
+    """Starts routers over HTTP, each before providers of the test's own."""
+    del dynamodb
+    with served_router.starting(tmp_path) as found:
+        yield found

@@ -34,13 +34,6 @@ from streaming_provider import (
 FIRST, SECOND = says("First."), says("Second.")
 
 
-@pytest.fixture
-def start(dynamodb, tmp_path):
-    del dynamodb
-    with served_router.starting(tmp_path) as found:
-        yield found
-
-
 def choice(index=0, finish="stop", logprobs=None, **message):
     said = {"role": "assistant", "content": None, **message}
     return {"index": index, "message": said, "logprobs": logprobs, "finish_reason": finish}

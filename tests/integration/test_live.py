@@ -14,7 +14,6 @@ from decimal import Decimal
 
 import pytest
 
-import served_router
 from integration.tables import STATE_TABLE
 from llm_router import fleet_items, live
 from llm_router.fitting import Fitter
@@ -44,13 +43,6 @@ VERIFIED = {"x-router-delivery": "verified"}
 WORD = chunk(delta(content="Hel"))
 EXACT_USD = Decimal("0.000001")
 """Of `USAGE` at the first provider's prices."""
-
-
-@pytest.fixture
-def start(dynamodb, tmp_path):
-    del dynamodb
-    with served_router.starting(tmp_path) as found:
-        yield found
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-import served_router
 from llm_router.usage import CostBasis, Outcome
 from streaming_provider import chunk, completion, delta, in_turn, refuses_stream_options, says, streams
 
@@ -16,13 +15,6 @@ JSON = {"type": "json_object"}
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 FILE = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}}
 SECOND = says("Second.")
-
-
-@pytest.fixture
-def start(dynamodb, tmp_path):
-    del dynamodb
-    with served_router.starting(tmp_path) as found:
-        yield found
 
 
 def in_words(message, code=None, **beside):

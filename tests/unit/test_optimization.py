@@ -77,6 +77,10 @@ def flat(turn):
     return [*asked, *(message for call in calls for message in call), *answered]
 
 
+def asked_after(turns, question):
+    return [*(message for turn in turns for message in flat(turn)), {"role": "user", "content": question}]
+
+
 @st.composite
 def chats(draw):
     """A system message or none, turns, the last user message, and what was done for it so far."""
@@ -157,7 +161,7 @@ def test_the_oldest_steps_after_the_question_go_first(messages, share):
 @given(st.lists(TURN, min_size=1, max_size=8), WORDS, SHARES)
 def test_the_oldest_turns_go_first_but_for_what_the_question_is_about(turns, question, share):
     """Which has a word of it, and no more than its share of the room."""
-    messages = [*(m for turn in turns for m in flat(turn)), {"role": "user", "content": question}]
+    messages = asked_after(turns, question)
     limit = int(tokens(messages) * share)
     found = trim(messages, limit)
     assume(found is not None)
@@ -176,7 +180,7 @@ def test_the_oldest_turns_go_first_but_for_what_the_question_is_about(turns, que
 @given(st.lists(TURN, min_size=1, max_size=8), WORDS, SHARES)
 def test_the_latest_turn_never_goes_where_it_fits(turns, question, share):
     """A question may be about it without naming it: "and the second one?"."""
-    messages = [*(m for turn in turns for m in flat(turn)), {"role": "user", "content": question}]
+    messages = asked_after(turns, question)
     limit = int(tokens(messages) * share)
     assume(tokens([*flat(turns[-1]), messages[-1]]) + STAND_INS_TOKENS <= limit)
     found = trim(messages, limit)
@@ -218,7 +222,7 @@ def test_what_stays_whole_stays_or_goes(messages, share):
 @given(st.lists(TURN, min_size=1, max_size=6), WORDS, SHARES)
 def test_no_more_goes_than_has_to(turns, question, share):
     """Less than one more turn or passage would fit beside what stays."""
-    messages = [*(m for turn in turns for m in flat(turn)), {"role": "user", "content": question}]
+    messages = asked_after(turns, question)
     limit = int(tokens(messages) * share)
     found = trim(messages, limit)
     assume(found is not None and found.tokens < tokens(messages))

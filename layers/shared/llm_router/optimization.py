@@ -91,24 +91,29 @@ def _drop_older(draft: _Draft, past: History) -> None:
     """Each gap that comes about has its own stand-ins; where two gaps become one, those of the first stay."""
     recalled = draft.recalled(past.older)
     gone: set[int] = set()
+    first = len(past.older)
     for at in sorted(range(len(past.older)), key=recalled.__contains__):
         if draft.makes_room(past.older[at]):
             return
         gone.add(at)
         if at + 1 in gone:
             draft.drop(past.older[at + 1])
+        first = min(first, at)
         if at - 1 not in gone:
-            _put_stand_ins(draft, past.older[at], EARLIER_GONE if at == min(gone) else MARK)
+            _put_stand_ins(draft, past.older[at], EARLIER_GONE if at == first else MARK)
+
+
+def _stand_ins(note: str, roles: Sequence[str] = ("user", "assistant")) -> list[Json]:
+    """What stands where turns went: who spoke goes on alternating, which some models insist on."""
+    return [{"role": role, "content": MARK if number else note} for number, role in enumerate(roles)]
 
 
 def _put_stand_ins(draft: _Draft, turn: Sequence[int], note: str) -> None:
-    """Where a turn stood: who spoke goes on alternating, which some models insist on."""
-    for role in ("user", "assistant"):
-        at = next((at for at in turn if draft.original[at].get("role") == role), None)
-        if at is not None:
-            draft.stand_ins.add(at)
-            draft.put(at, {"role": role, "content": note})
-            note = MARK
+    spoke = {draft.original[at].get("role"): at for at in reversed(turn)}
+    for message in _stand_ins(note, [role for role in ("user", "assistant") if role in spoke]):
+        at = spoke[message["role"]]
+        draft.stand_ins.add(at)
+        draft.put(at, message)
 
 
 def _drop_newer(draft: _Draft, past: History) -> None:
@@ -158,12 +163,11 @@ class _Draft:
             return frozenset()
         said = ["\n".join(text for at in turn for text in chat_texts.texts(self.original[at])) for turn in older]
         tokens = [sum(self._tokens[at] for at in turn) for turn in older]
-        room = sum(tokens) - self.excess - self._marks_tokens(EARLIER_GONE)
-        return recall.recalled(self._question, said, tokens=tokens, room=room, gap=self._marks_tokens(MARK))
-
-    def _marks_tokens(self, note: str) -> int:
-        stand_ins: list[Json] = [{"role": "user", "content": note}, {"role": "assistant", "content": MARK}]
-        return sum(message_tokens(message, self._count) for message in stand_ins)
+        noted, gap = (
+            sum(message_tokens(message, self._count) for message in _stand_ins(note)) for note in (EARLIER_GONE, MARK)
+        )
+        room = sum(tokens) - self.excess - noted
+        return recall.recalled(self._question, said, tokens=tokens, room=room, gap=gap)
 
     def put(self, at: int, message: Json) -> None:
         self._set(at, message, message_tokens(message, self._count))

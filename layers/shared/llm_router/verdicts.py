@@ -28,19 +28,14 @@ def error(
     """`attempts` are all that failed; `in_time` says that the deadline would have allowed another. `held_in` is the
     field that holds the prompt.
     """
-    found = _of_attempts(plan, attempts, now=now, in_time=in_time)
-    return ContextLengthError(found.message, param=held_in) if isinstance(found, ContextLengthError) else found
-
-
-def _of_attempts(plan: Plan, attempts: Sequence[Attempt], *, now: datetime, in_time: bool) -> RequestError:
     if not attempts:
-        return _no_time_at_all() if plan.places and not in_time else _nothing_able(plan.excluded, now)
+        return _no_time_at_all() if plan.places and not in_time else _nothing_able(plan.excluded, now, held_in)
     asked = [attempt for attempt in attempts if attempt.outcome not in (Outcome.UNSENT, Outcome.STREAM_REFUSED)]
     suited = [attempt for attempt in asked if attempt.outcome is not Outcome.UNSUITED]
     if asked and not suited:
         param = asked[0].param
         return RefusedRequestError("No provider that was asked can serve this request as it is.", param=param)
-    if said := _said_of_the_request(suited):
+    if said := _said_of_the_request(suited, held_in):
         return said
     if suited and all(attempt.outcome is Outcome.RATE_LIMITED for attempt in suited):
         return _rate_limited(plan.excluded, suited, now)
@@ -60,13 +55,13 @@ def broken(attempt: Attempt, *, in_time: bool) -> RequestError:
     return StreamBrokenError("The provider broke off in the middle of its answer.")
 
 
-def _said_of_the_request(attempts: Sequence[Attempt]) -> RequestError | None:
+def _said_of_the_request(attempts: Sequence[Attempt], held_in: str) -> RequestError | None:
     """What the providers found wrong with the request itself."""
     by_outcome = {attempt.outcome: attempt for attempt in reversed(attempts)}
     if Outcome.CONTENT_FILTER in by_outcome:
         return ContentFilterError("The provider's content filter refused this request.")
     if by_outcome.keys() == {Outcome.CONTEXT_LENGTH}:
-        return _too_long()
+        return _too_long((), held_in)
     refusals = sum(attempt.outcome is Outcome.BAD_REQUEST for attempt in attempts)
     if (refused := by_outcome.get(Outcome.BAD_REQUEST)) and refusals in (2, len(attempts)):
         return RefusedRequestError("The providers call this request invalid.", param=refused.param)
@@ -83,11 +78,11 @@ def _rate_limited(excluded: Sequence[Excluded], attempts: Sequence[Attempt], now
     )
 
 
-def _nothing_able(excluded: Sequence[Excluded], now: datetime) -> RequestError:
+def _nothing_able(excluded: Sequence[Excluded], now: datetime, held_in: str) -> RequestError:
     """Why no candidate was able, told so that the reader knows what to do."""
     reasons = {item.exclusion for item in excluded} - {Exclusion.NO_KEY}
     if reasons == {Exclusion.CONTEXT_WINDOW}:
-        return _too_long(excluded)
+        return _too_long(excluded, held_in)
     if reasons and reasons <= THE_REQUESTS_OWN:
         return _unservable(excluded)
     soonest = min((item.open_until for item in excluded if item.open_until), default=None)
@@ -105,13 +100,13 @@ def _unservable(excluded: Sequence[Excluded]) -> RequestError:
     return RefusedRequestError(f"What the request asks for leaves no candidate ({told}).", param="provider")
 
 
-def _too_long(excluded: Sequence[Excluded] = ()) -> RequestError:
+def _too_long(excluded: Sequence[Excluded], held_in: str) -> RequestError:
     windows = [item.candidate.context_window for item in excluded if item.candidate.context_window]
     most = f" (at most {max(windows):,} tokens)" if windows else ""
     return ContextLengthError(
         f"The prompt is too long for every model that could serve it{most}. Shorten it, or send it with "
         "optimize: trim to have it trimmed.",
-        param="prompt",
+        param=held_in,
     )
 
 

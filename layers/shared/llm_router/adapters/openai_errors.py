@@ -14,6 +14,11 @@ from llm_router.adapters import openai_dialects, openai_json
 from llm_router.upstream import Asked, Reading, UpstreamResponse
 from llm_router.usage import Outcome
 
+GENERATED = frozenset({"tool_use_failed", "json_validate_failed"})
+"""Codes of a model that answered, but not in the form that was asked for; `failed_generation` is what it said. Groq's:
+https://console.groq.com/docs/tool-use, https://console.groq.com/docs/structured-outputs
+"""
+
 CODES = {
     "invalid_api_key": Outcome.REFUSED,
     "account_deactivated": Outcome.REFUSED,
@@ -33,13 +38,9 @@ CODES = {
     "context_length_exceeded": Outcome.CONTEXT_LENGTH,
     "content_filter": Outcome.CONTENT_FILTER,
     "content_policy_violation": Outcome.CONTENT_FILTER,
-    "tool_use_failed": Outcome.UNSUITED,  # Groq, https://console.groq.com/docs/tool-use
-    "json_validate_failed": Outcome.UNSUITED,  # Groq, https://console.groq.com/docs/structured-outputs
+    **dict.fromkeys(GENERATED, Outcome.UNSUITED),
 }
 """What an error's `code` says, whatever its status."""
-
-GENERATED = frozenset({"tool_use_failed", "json_validate_failed"})
-"""Codes of a model that answered, but not in the form that was asked for; `failed_generation` is what it said."""
 
 TOO_MANY = "input_tokens"
 """What vLLM calls the field at fault where a prompt is too long: no request has one of that name."""
